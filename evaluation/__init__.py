@@ -1,0 +1,1 @@
+"""Knowing how well: datasets, metrics and the commands that measure them."""

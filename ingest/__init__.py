@@ -1,0 +1,1 @@
+"""Learning: from files and texts to committed passages, phrases and facts."""

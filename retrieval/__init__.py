@@ -1,0 +1,1 @@
+"""Recalling it: models, views of a collection, search, and answers with citations."""
