@@ -1,0 +1,119 @@
+"""The collections: create, find, count, delete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
+
+from memory_graph.errors import Conflict, InvalidInput, NotFound
+from memory_graph.store.rows import now
+from memory_graph.tables import (
+    collections,
+    documents,
+    embeddings,
+    fact_sources,
+    facts,
+    job_items,
+    jobs,
+    mentions,
+    passages,
+    phrases,
+    queries,
+    tombstones,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collection:
+    """One memory and how far it has come."""
+
+    id: int
+    name: str
+    description: str
+    version: int
+    compacted_version: int
+    embedder: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How much a collection holds now."""
+
+    documents: int
+    passages: int
+    phrases: int
+    facts: int
+
+
+def create_collection(connection: Connection, name: str, description: str = "") -> Collection:
+    """Create a collection. Errors: ``Conflict`` if the name is taken."""
+    if connection.scalar(select(collections.c.id).where(collections.c.name == name)) is not None:
+        raise Conflict(f"the collection {name!r} exists already")
+    connection.execute(
+        insert(collections).values(
+            name=name, description=description, version=0, compacted_version=0, embedder="", created_at=now()
+        )
+    )
+    return get_collection(connection, name)
+
+
+def get_collection(connection: Connection, name: str) -> Collection:
+    """Find a collection by name. Errors: ``NotFound``."""
+    row = connection.execute(select(collections).where(collections.c.name == name)).one_or_none()
+    if row is None:
+        raise NotFound("collection", name)
+    return _collection(row)
+
+
+def list_collections(connection: Connection) -> list[Collection]:
+    """List the collections by name."""
+    return [_collection(row) for row in connection.execute(select(collections).order_by(collections.c.name))]
+
+
+def current_version(connection: Connection, collection_id: int) -> int | None:
+    """Return the version of a collection's last commit, or None where it was deleted."""
+    return connection.scalar(select(collections.c.version).where(collections.c.id == collection_id))
+
+
+def bind_embedder(connection: Connection, collection_id: int, embedder: str) -> None:
+    """Remember which embedder a collection's vectors come from.
+
+    Errors: ``InvalidInput`` when the collection was learned with another one, whose vectors cannot be compared.
+    """
+    row = connection.execute(
+        select(collections.c.name, collections.c.embedder).where(collections.c.id == collection_id)
+    ).one()
+    if row.embedder and row.embedder != embedder:
+        raise InvalidInput(
+            "SHARPWAVE_EMBEDDER",
+            f"the collection {row.name!r} was learned with {row.embedder}, not {embedder}; "
+            "use that embedder or learn into a new collection",
+        )
+    if not row.embedder:
+        connection.execute(update(collections).where(collections.c.id == collection_id).values(embedder=embedder))
+
+
+def count_contents(connection: Connection, collection_id: int) -> Counts:
+    """Count a collection's live rows."""
+
+    def count(table: Table) -> int:
+        return connection.scalar(select(func.count()).where(table.c.collection_id == collection_id)) or 0
+
+    return Counts(documents=count(documents), passages=count(passages), phrases=count(phrases), facts=count(facts))
+
+
+def delete_collection(connection: Connection, name: str) -> None:
+    """Delete a collection with all that it holds. Errors: ``NotFound``."""
+    collection = get_collection(connection, name)
+    job_ids = select(jobs.c.id).where(jobs.c.collection_id == collection.id)
+    connection.execute(delete(job_items).where(job_items.c.job_id.in_(job_ids)))
+    for table in (fact_sources, mentions, facts, phrases, passages, embeddings, documents, tombstones, jobs, queries):
+        connection.execute(delete(table).where(table.c.collection_id == collection.id))
+    connection.execute(delete(collections).where(collections.c.id == collection.id))
+
+
+def _collection(row: Row[tuple[object, ...]]) -> Collection:
+    return Collection(**row._mapping)

@@ -1,0 +1,339 @@
+"""Ingestion jobs, their items, and the workers that carry them out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, case, delete, exists, func, insert, select, update
+
+from memory_graph.errors import NotFound
+from memory_graph.store.rows import chunks, now
+from memory_graph.tables import collections, job_items, jobs, workers
+
+UNFINISHED = ("queued", "running")
+# A worker that has not been heard of for so long counts as dead: more than any pause of a healthy one.
+WORKER_TTL_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewItem:
+    """One thing to learn: a path, a submitted document, or an uploaded file's bytes."""
+
+    kind: str
+    name: str
+    size: int
+    payload: Mapping[str, Any] | None = None
+    data: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A pending item of a job."""
+
+    id: int
+    kind: str
+    name: str
+    size: int
+    attempts: int
+    known: int
+    payload: Mapping[str, Any] | None
+    data: bytes | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A thing that could not be learned, and why."""
+
+    name: str
+    reason: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as it stands: how much is done, and what failed.
+
+    ``documents`` were learned, ``known`` were there already; ``items`` counts what was given (files or documents).
+    """
+
+    id: str
+    collection: str
+    state: str
+    split: str
+    error: str | None
+    version: int | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    seconds: Mapping[str, float]
+    items: int = 0
+    pending: int = 0
+    failed: int = 0
+    documents: int = 0
+    known: int = 0
+    passages: int = 0
+    size: int = 0
+    done: int = 0
+    failures: Sequence[Failure] = field(default_factory=tuple)
+
+
+def create_job(
+    connection: Connection, *, job_id: str, collection_id: int, split: str, fingerprint: str, items: Sequence[NewItem]
+) -> None:
+    """Write a queued job with its items."""
+    connection.execute(
+        insert(jobs).values(
+            id=job_id,
+            collection_id=collection_id,
+            state="queued",
+            split=split,
+            fingerprint=fingerprint,
+            runs=1,
+            seconds={},
+            created_at=now(),
+        )
+    )
+    add_items(connection, job_id, items)
+
+
+def add_items(connection: Connection, job_id: str, items: Sequence[NewItem]) -> None:
+    """Write more pending items of a job."""
+    if items:
+        connection.execute(
+            insert(job_items),
+            [
+                {
+                    "job_id": job_id,
+                    "kind": item.kind,
+                    "name": item.name,
+                    "size": item.size,
+                    "payload": item.payload,
+                    "data": item.data,
+                    "state": "pending",
+                }
+                for item in items
+            ],
+        )
+
+
+def add_failures(connection: Connection, job_id: str, failures: Sequence[Failure]) -> None:
+    """Write down parts of an item that could not be learned; those that an interrupted run wrote down stay single."""
+    noted: set[tuple[str, str | None, str | None]] = set()
+    for names in chunks(sorted({f.name for f in failures})):
+        rows = connection.execute(
+            select(job_items.c.name, job_items.c.reason, job_items.c.error).where(
+                job_items.c.job_id == job_id, job_items.c.kind == "part", job_items.c.name.in_(names)
+            )
+        )
+        noted.update((name, reason, error) for name, reason, error in rows)
+    new = [f for f in failures if (f.name, f.reason, f.error) not in noted]
+    if new:
+        connection.execute(
+            insert(job_items),
+            [
+                {
+                    "job_id": job_id,
+                    "kind": "part",
+                    "name": f.name,
+                    "state": "failed",
+                    "reason": f.reason,
+                    "error": f.error,
+                }
+                for f in new
+            ],
+        )
+
+
+def find_unfinished(connection: Connection, collection_id: int, fingerprint: str) -> RowMapping | None:
+    """Return the row of an equal request's job that still has something to learn, if there is one."""
+    waiting = exists().where(job_items.c.job_id == jobs.c.id, job_items.c.state == "pending")
+    return (
+        connection.execute(
+            select(jobs)
+            .where(
+                jobs.c.collection_id == collection_id,
+                jobs.c.fingerprint == fingerprint,
+                jobs.c.state.in_(UNFINISHED) | ((jobs.c.state == "failed") & waiting),
+            )
+            .order_by(jobs.c.created_at.desc())
+            .limit(1)
+        )
+        .mappings()
+        .one_or_none()
+    )
+
+
+def restart_job(connection: Connection, job_id: str) -> int | None:
+    """Queue a failed job again for what it has left; return the number of the new run, None if it had not failed."""
+    run: int | None = connection.scalar(
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.state == "failed")
+        .values(state="queued", error=None, finished_at=None, runs=jobs.c.runs + 1)
+        .returning(jobs.c.runs)
+    )
+    return run
+
+
+def job_head(connection: Connection, job_id: str) -> RowMapping:
+    """Read a job's own row (id, collection_id, state, split). Errors: ``NotFound``."""
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one_or_none()
+    if row is None:
+        raise NotFound("job", job_id)
+    return row
+
+
+def get_job(connection: Connection, job_id: str, *, failures: int = 1000) -> Job:
+    """Read a job with its progress and up to ``failures`` failed items. Errors: ``NotFound``."""
+    head = job_head(connection, job_id)
+    return _job(connection, head, failures)
+
+
+def list_jobs(connection: Connection, *, collection_id: int | None = None, limit: int = 50) -> list[Job]:
+    """List the newest jobs, without their failures."""
+    query = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id).limit(limit)
+    if collection_id is not None:
+        query = query.where(jobs.c.collection_id == collection_id)
+    return [_job(connection, head, 0) for head in connection.execute(query).mappings().all()]
+
+
+def pending_items(connection: Connection, job_id: str, *, after: int, limit: int) -> list[Item]:
+    """Read pending items in order, those with an id above ``after``."""
+    rows = connection.execute(
+        select(*(job_items.c[name] for name in ("id", "kind", "name", "size", "attempts", "known", "payload", "data")))
+        .where(job_items.c.job_id == job_id, job_items.c.state == "pending", job_items.c.id > after)
+        .order_by(job_items.c.id)
+        .limit(limit)
+    ).mappings()
+    return [Item(**row) for row in rows]
+
+
+def is_pending(connection: Connection, item_id: int) -> bool:
+    """Say whether an item still waits to be learned."""
+    return connection.scalar(select(job_items.c.state).where(job_items.c.id == item_id)) == "pending"
+
+
+def count_attempt(connection: Connection, item_id: int) -> None:
+    """Count that an item is about to be tried."""
+    connection.execute(update(job_items).where(job_items.c.id == item_id).values(attempts=job_items.c.attempts + 1))
+
+
+def advance_item(connection: Connection, item_id: int, *, documents: int, known: int, passages: int, done: int) -> None:
+    """Add to what an item has given so far."""
+    connection.execute(
+        update(job_items)
+        .where(job_items.c.id == item_id)
+        .values(
+            documents=job_items.c.documents + documents,
+            known=job_items.c.known + known,
+            passages=job_items.c.passages + passages,
+            done=job_items.c.done + done,
+            # Whoever makes progress is not poison, however often its worker is killed.
+            **({"attempts": 0} if documents or known else {}),
+        )
+    )
+
+
+def finish_item(connection: Connection, item_id: int, failure: Failure | None = None) -> None:
+    """End an item, learned or failed; the text that was staged for it is erased."""
+    values: dict[str, Any] = {"state": "done", "payload": None, "data": None, "done": job_items.c.size}
+    if failure is not None:
+        values |= {"state": "failed", "reason": failure.reason, "error": failure.error}
+    connection.execute(update(job_items).where(job_items.c.id == item_id).values(values))
+
+
+def start_job(connection: Connection, job_id: str) -> None:
+    """Mark a queued job as running."""
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.state == "queued")
+        .values(state="running", started_at=func.coalesce(jobs.c.started_at, now()))
+    )
+
+
+def requeue_job(connection: Connection, job_id: str) -> None:
+    """Mark a running job as waiting again, because its worker leaves."""
+    connection.execute(update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running").values(state="queued"))
+
+
+def note_version(connection: Connection, job_id: str, version: int) -> None:
+    """Remember the version of a job's last commit."""
+    connection.execute(update(jobs).where(jobs.c.id == job_id).values(version=version))
+
+
+def note_time(connection: Connection, job_id: str, seconds: Mapping[str, float]) -> None:
+    """Add the seconds that a job's stages took."""
+    spent = dict(job_head(connection, job_id)["seconds"])
+    for stage, more in seconds.items():
+        spent[stage] = round(spent.get(stage, 0.0) + more, 4)
+    connection.execute(update(jobs).where(jobs.c.id == job_id).values(seconds=spent))
+
+
+def end_job(connection: Connection, job_id: str, state: str, error: str | None = None) -> bool:
+    """End an unfinished job; False if it had ended already. Staged texts of what is left are erased."""
+    ended = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.state.in_(UNFINISHED))
+        .values(state=state, error=error, finished_at=now())
+    )
+    if state == "cancelled" and ended.rowcount:
+        connection.execute(
+            update(job_items)
+            .where(job_items.c.job_id == job_id, job_items.c.state == "pending")
+            .values(state="cancelled", payload=None, data=None)
+        )
+    return bool(ended.rowcount)
+
+
+def beat(connection: Connection, worker_id: str, host: str, pid: int) -> None:
+    """Say that a worker is alive."""
+    moment = now()
+    changed = connection.execute(update(workers).where(workers.c.id == worker_id).values(beat_at=moment))
+    if not changed.rowcount:
+        connection.execute(insert(workers).values(id=worker_id, host=host, pid=pid, beat_at=moment))
+
+
+def list_workers(connection: Connection) -> list[RowMapping]:
+    """List the workers that were heard of lately."""
+    fresh = now() - timedelta(seconds=WORKER_TTL_S)
+    return list(connection.execute(select(workers).where(workers.c.beat_at > fresh)).mappings())
+
+
+def remove_worker(connection: Connection, worker_id: str) -> None:
+    """Strike a worker that leaves or died, and those that have been silent for a day."""
+    long_ago = now() - timedelta(days=1)
+    connection.execute(delete(workers).where((workers.c.id == worker_id) | (workers.c.beat_at < long_ago)))
+
+
+def _job(connection: Connection, head: RowMapping, failures: int) -> Job:
+    def total(column: Any) -> Any:
+        return func.coalesce(func.sum(column), 0)
+
+    def having(state: str) -> Any:
+        return total(case((job_items.c.state == state, 1), else_=0))
+
+    sums = (
+        connection.execute(
+            select(
+                total(case((job_items.c.kind != "part", 1), else_=0)).label("items"),
+                having("pending").label("pending"),
+                having("failed").label("failed"),
+                *(total(job_items.c[name]).label(name) for name in ("documents", "known", "passages", "size", "done")),
+            ).where(job_items.c.job_id == head["id"])
+        )
+        .mappings()
+        .one()
+    )
+    failed = connection.execute(
+        select(job_items.c.name, job_items.c.reason, job_items.c.error)
+        .where(job_items.c.job_id == head["id"], job_items.c.state == "failed")
+        .order_by(job_items.c.id)
+        .limit(failures)
+    ).mappings()
+    own = ("id", "state", "split", "error", "version", "created_at", "started_at", "finished_at", "seconds")
+    values: dict[str, Any] = {name: head[name] for name in own}
+    values |= {name: int(count) for name, count in sums.items()}
+    name = connection.scalar(select(collections.c.name).where(collections.c.id == head["collection_id"]))
+    return Job(**values, collection=name or "", failures=tuple(Failure(**row) for row in failed))

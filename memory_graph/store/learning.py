@@ -1,0 +1,351 @@
+"""What a commit writes and what a forget removes: the only place where a collection's version moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, delete, exists, insert, select, update
+
+from memory_graph.errors import NotFound
+from memory_graph.store.rows import chunks, insert_new, now
+from memory_graph.tables import (
+    collections,
+    documents,
+    embeddings,
+    fact_sources,
+    facts,
+    mentions,
+    passages,
+    phrases,
+    tombstones,
+)
+from memory_graph.text import normalize
+from memory_graph.types import Document, Extraction, Passage
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedPassage:
+    """A passage with what was computed from it; ``vector`` is float16 of shape (dim,) and unit length."""
+
+    passage: Passage
+    text_hash: str
+    vector: NDArray[np.float16]
+    extraction: Extraction
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedDocument:
+    """A document ready to be committed; an equal ``content_hash`` under the same id means that it is known."""
+
+    document: Document
+    content_hash: str
+    passages: Sequence[LearnedPassage]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgotten:
+    """What forgetting one document removes: rows of each kind."""
+
+    passages: int
+    phrases: int
+    facts: int
+
+
+def known_hashes(connection: Connection, collection_id: int, keys: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+    """Return (content hash, job that learned it) of those documents that are there, by their id."""
+    found: dict[str, tuple[str, str | None]] = {}
+    for some in chunks(keys):
+        rows = connection.execute(
+            select(documents.c.key, documents.c.content_hash, documents.c.job_id).where(
+                documents.c.collection_id == collection_id, documents.c.key.in_(some)
+            )
+        )
+        found.update({key: (content_hash, job_id) for key, content_hash, job_id in rows})
+    return found
+
+
+def known_vectors(
+    connection: Connection, collection_id: int, text_hashes: Sequence[str]
+) -> dict[str, NDArray[np.float16]]:
+    """Return the vectors of those texts that were embedded before, by text hash."""
+    found: dict[str, NDArray[np.float16]] = {}
+    for some in chunks(text_hashes):
+        rows = connection.execute(
+            select(embeddings.c.text_hash, embeddings.c.vector).where(
+                embeddings.c.collection_id == collection_id, embeddings.c.text_hash.in_(some)
+            )
+        )
+        found.update({text_hash: np.frombuffer(vector, dtype="<f2") for text_hash, vector in rows})
+    return found
+
+
+class Commit:
+    """One commit to one collection, inside the caller's write transaction: one lock, one version.
+
+    The collection's row is locked at once; the version moves with the first change, so a commit that changes nothing
+    leaves no trace. Errors: ``NotFound`` when the collection was deleted meanwhile.
+    """
+
+    def __init__(self, connection: Connection, collection_id: int) -> None:
+        self._connection = connection
+        self._collection_id = collection_id
+        self._version: int | None = None
+        self._touched_phrases: set[int] = set()
+        # An update, not SELECT … FOR UPDATE: it locks the row on every database.
+        self.version_before = connection.scalar(self._move_version(0))
+        if self.version_before is None:
+            raise NotFound("collection", f"#{collection_id}")
+
+    @property
+    def version(self) -> int:
+        """The version that this commit makes."""
+        if self._version is None:
+            self._version = self._connection.scalar(self._move_version(1)) or 0
+        return self._version
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was written or forgotten."""
+        return self._version is not None
+
+    def write(self, learned: LearnedDocument, job_id: str | None) -> bool:
+        """Write one document; replaces the one with its id, and returns False if it is known as it is."""
+        document = learned.document
+        old = self._connection.execute(
+            select(documents.c.id, documents.c.content_hash).where(
+                documents.c.collection_id == self._collection_id, documents.c.key == document.id
+            )
+        ).one_or_none()
+        if old is not None:
+            if old.content_hash == learned.content_hash:
+                return False
+            self._remove(old.id)
+        document_id = self._connection.scalar(
+            insert(documents)
+            .values(
+                collection_id=self._collection_id,
+                key=document.id,
+                title=document.title,
+                source=document.source,
+                metadata=dict(document.metadata),
+                occurred_at=document.occurred_at,
+                content_hash=learned.content_hash,
+                job_id=job_id,
+                version=self.version,
+                created_at=now(),
+            )
+            .returning(documents.c.id)
+        )
+        if learned.passages:
+            self._write_passages(document_id or 0, learned.passages)
+        return True
+
+    def forget(self, key: str) -> Forgotten | None:
+        """Forget a document and all that rested on it alone; None if there is no such document."""
+        document_id = self._connection.scalar(
+            select(documents.c.id).where(documents.c.collection_id == self._collection_id, documents.c.key == key)
+        )
+        if document_id is None:
+            return None
+        passages_gone, facts_gone = self._remove(document_id)
+        return Forgotten(passages=passages_gone, facts=facts_gone, phrases=self._sweep_phrases())
+
+    def finish(self) -> int:
+        """Drop the phrases that nothing names any more; return the collection's version after this commit."""
+        self._sweep_phrases()
+        return self._version if self._version is not None else (self.version_before or 0)
+
+    def _move_version(self, by: int) -> Any:
+        return (
+            update(collections)
+            .where(collections.c.id == self._collection_id)
+            .values(version=collections.c.version + by)
+            .returning(collections.c.version)
+        )
+
+    def _write_passages(self, document_id: int, learned: Sequence[LearnedPassage]) -> None:
+        insert_new(
+            self._connection,
+            embeddings,
+            [
+                {
+                    "collection_id": self._collection_id,
+                    "text_hash": one.text_hash,
+                    "vector": one.vector.astype("<f2").tobytes(),
+                }
+                for one in learned
+            ],
+        )
+        passage_ids = self._connection.scalars(
+            insert(passages).returning(passages.c.id, sort_by_parameter_order=True),
+            [
+                {
+                    "collection_id": self._collection_id,
+                    "document_id": document_id,
+                    "ordinal": one.passage.ordinal,
+                    "text": one.passage.text,
+                    "heading": one.passage.heading,
+                    "page": one.passage.page,
+                    "start": one.passage.start,
+                    "end": one.passage.end,
+                    "text_hash": one.text_hash,
+                    "version": self.version,
+                }
+                for one in learned
+            ],
+        ).all()
+        self._write_extractions(passage_ids, [one.extraction for one in learned])
+
+    def _write_extractions(self, passage_ids: Sequence[int], extractions: Sequence[Extraction]) -> None:
+        names = {mention.text for found in extractions for mention in found.mentions}
+        names |= {name for found in extractions for triple in found.triples for name in (triple.subject, triple.object)}
+        phrase_ids = self._phrase_ids({name: normalize(name) for name in names})
+        mention_rows = []
+        sources: dict[tuple[int, str, int], set[int]] = {}
+        for passage_id, found in zip(passage_ids, extractions, strict=True):
+            counts: dict[int, tuple[str, int]] = {}
+            for mention in found.mentions:
+                if (phrase_id := phrase_ids.get(mention.text)) is not None:
+                    surface, count = counts.get(phrase_id, (mention.text, 0))
+                    counts[phrase_id] = (surface, count + mention.count)
+            mention_rows += [
+                {
+                    "passage_id": passage_id,
+                    "phrase_id": phrase_id,
+                    "collection_id": self._collection_id,
+                    "surface": surface,
+                    "count": count,
+                    "version": self.version,
+                }
+                for phrase_id, (surface, count) in counts.items()
+            ]
+            for triple in found.triples:
+                subject, object_ = phrase_ids.get(triple.subject), phrase_ids.get(triple.object)
+                if subject is not None and object_ is not None and subject != object_:
+                    sources.setdefault((subject, triple.predicate, object_), set()).add(passage_id)
+        if mention_rows:
+            self._connection.execute(insert(mentions), mention_rows)
+        self._write_facts(sources)
+
+    def _phrase_ids(self, keys: Mapping[str, str]) -> dict[str, int]:
+        """Find or make the phrases of these names; a name without a letter or digit has none."""
+        wanted = sorted({key for key in keys.values() if key})
+        rows = [{"collection_id": self._collection_id, "key": key, "version": self.version} for key in wanted]
+        insert_new(self._connection, phrases, rows)
+        ids: dict[str, int] = {}
+        for some in chunks(wanted):
+            found = self._connection.execute(
+                select(phrases.c.key, phrases.c.id).where(
+                    phrases.c.collection_id == self._collection_id, phrases.c.key.in_(some)
+                )
+            )
+            ids.update({key: phrase_id for key, phrase_id in found})
+        return {name: ids[key] for name, key in keys.items() if key}
+
+    def _write_facts(self, sources: Mapping[tuple[int, str, int], set[int]]) -> None:
+        for (subject, predicate, object_), passage_ids in sources.items():
+            row = {
+                "collection_id": self._collection_id,
+                "subject_id": subject,
+                "predicate": predicate,
+                "object_id": object_,
+                "version": self.version,
+            }
+            insert_new(self._connection, facts, [row])
+            fact_id = self._connection.scalar(
+                select(facts.c.id).where(
+                    facts.c.collection_id == self._collection_id,
+                    facts.c.subject_id == subject,
+                    facts.c.predicate == predicate,
+                    facts.c.object_id == object_,
+                )
+            )
+            insert_new(
+                self._connection,
+                fact_sources,
+                [
+                    {
+                        "fact_id": fact_id,
+                        "passage_id": passage_id,
+                        "collection_id": self._collection_id,
+                        "version": self.version,
+                    }
+                    for passage_id in sorted(passage_ids)
+                ],
+            )
+
+    def _remove(self, document_id: int) -> tuple[int, int]:
+        """Remove a document's rows; return how many passages and facts went. Phrases are swept at the end."""
+        rows = self._connection.execute(
+            select(passages.c.id, passages.c.text_hash).where(passages.c.document_id == document_id)
+        ).all()
+        passage_ids = [row.id for row in rows]
+        self._bury("passage", passage_ids)
+        touched_facts: set[int] = set()
+        for some in chunks(passage_ids):
+            touched_facts.update(
+                self._connection.scalars(select(fact_sources.c.fact_id).where(fact_sources.c.passage_id.in_(some)))
+            )
+            self._touched_phrases.update(
+                self._connection.scalars(select(mentions.c.phrase_id).where(mentions.c.passage_id.in_(some)))
+            )
+            self._connection.execute(delete(fact_sources).where(fact_sources.c.passage_id.in_(some)))
+            self._connection.execute(delete(mentions).where(mentions.c.passage_id.in_(some)))
+            self._connection.execute(delete(passages).where(passages.c.id.in_(some)))
+        self._connection.execute(delete(documents).where(documents.c.id == document_id))
+        for hashes in chunks(sorted({row.text_hash for row in rows})):
+            still_used = exists().where(
+                passages.c.collection_id == self._collection_id, passages.c.text_hash == embeddings.c.text_hash
+            )
+            self._connection.execute(
+                delete(embeddings).where(
+                    embeddings.c.collection_id == self._collection_id, embeddings.c.text_hash.in_(hashes), ~still_used
+                )
+            )
+        return len(passage_ids), self._remove_unproved(touched_facts)
+
+    def _remove_unproved(self, fact_ids: set[int]) -> int:
+        removed = 0
+        for some in chunks(sorted(fact_ids)):
+            unproved = self._connection.execute(
+                select(facts.c.id, facts.c.subject_id, facts.c.object_id).where(
+                    facts.c.id.in_(some), ~exists().where(fact_sources.c.fact_id == facts.c.id)
+                )
+            ).all()
+            for row in unproved:
+                self._touched_phrases.update((row.subject_id, row.object_id))
+            self._connection.execute(delete(facts).where(facts.c.id.in_([row.id for row in unproved])))
+            removed += len(unproved)
+        return removed
+
+    def _sweep_phrases(self) -> int:
+        """Remove those touched phrases that no mention and no fact names any more; return how many."""
+        removed = 0
+        for some in chunks(sorted(self._touched_phrases)):
+            orphans = self._connection.scalars(
+                select(phrases.c.id).where(
+                    phrases.c.id.in_(some),
+                    ~exists().where(mentions.c.phrase_id == phrases.c.id),
+                    ~exists().where(facts.c.subject_id == phrases.c.id),
+                    ~exists().where(facts.c.object_id == phrases.c.id),
+                )
+            ).all()
+            self._bury("phrase", orphans)
+            self._connection.execute(delete(phrases).where(phrases.c.id.in_(orphans)))
+            removed += len(orphans)
+        self._touched_phrases.clear()
+        return removed
+
+    def _bury(self, kind: str, row_ids: Sequence[int]) -> None:
+        insert_new(
+            self._connection,
+            tombstones,
+            [
+                {"collection_id": self._collection_id, "version": self.version, "kind": kind, "row_id": row_id}
+                for row_id in row_ids
+            ],
+        )

@@ -1,0 +1,256 @@
+"""What views, searches and pages read: the changes of a collection, passages by id, documents, filters."""
+
+from __future__ import annotations
+
+import operator as operators
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, case, func, or_, select
+
+from memory_graph.errors import InvalidInput
+from memory_graph.store.collections import Collection
+from memory_graph.store.rows import IN_LIMIT, chunks
+from memory_graph.tables import documents, embeddings, mentions, passages, phrases, tombstones
+from memory_graph.types import Hit
+
+Ints = NDArray[np.int64]
+_OPERATORS = {"eq": operators.eq, "gt": operators.gt, "gte": operators.ge, "lt": operators.lt, "lte": operators.le}
+_RANGE_OPERATORS = ("gt", "gte", "lt", "lte")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What a collection's commits after one version and up to ``version`` added and removed.
+
+    ``passage_ids``, ``document_ids`` and ``vectors`` are aligned: (n,), (n,), (n, dim) float16. ``mentions`` is (m, 3):
+    passage id, phrase id, count. ``phrase_keys`` maps id to key.
+    """
+
+    version: int
+    passage_ids: Ints
+    document_ids: Ints
+    vectors: NDArray[np.float16]
+    phrase_keys: dict[int, str]
+    mentions: Ints
+    removed_passages: Ints
+    removed_phrases: Ints
+
+
+def read_changes(connection: Connection, collection: Collection, since: int) -> Changes:
+    """Read what changed after version ``since`` (0: everything that lives)."""
+    cid = collection.id
+    rows = connection.execute(
+        select(passages.c.id, passages.c.document_id, embeddings.c.vector)
+        .join(
+            embeddings,
+            and_(embeddings.c.collection_id == cid, embeddings.c.text_hash == passages.c.text_hash),
+        )
+        .where(passages.c.collection_id == cid, passages.c.version > since)
+        .order_by(passages.c.id)
+    ).all()
+    vectors = np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2")
+    found = connection.execute(
+        select(mentions.c.passage_id, mentions.c.phrase_id, mentions.c.count).where(
+            mentions.c.collection_id == cid, mentions.c.version > since
+        )
+    ).all()
+    names = connection.execute(
+        select(phrases.c.id, phrases.c.key).where(phrases.c.collection_id == cid, phrases.c.version > since)
+    )
+    gone: dict[str, list[int]] = {"passage": [], "phrase": []}
+    if since:
+        for kind, row_id in connection.execute(
+            select(tombstones.c.kind, tombstones.c.row_id).where(
+                tombstones.c.collection_id == cid, tombstones.c.version > since
+            )
+        ):
+            gone[kind].append(row_id)
+    return Changes(
+        version=collection.version,
+        passage_ids=np.array([row.id for row in rows], dtype=np.int64),
+        document_ids=np.array([row.document_id for row in rows], dtype=np.int64),
+        vectors=vectors.reshape(len(rows), -1) if rows else np.zeros((0, 0), dtype=np.float16),
+        phrase_keys={phrase_id: key for phrase_id, key in names},
+        mentions=np.array([tuple(row) for row in found], dtype=np.int64).reshape(-1, 3),
+        removed_passages=np.array(gone["passage"], dtype=np.int64),
+        removed_phrases=np.array(gone["phrase"], dtype=np.int64),
+    )
+
+
+def read_hits(connection: Connection, scored: Sequence[tuple[int, float]]) -> list[Hit]:
+    """Read the passages of a ranking, best first; those forgotten since the ranking was made are left out."""
+    ids = [passage_id for passage_id, _ in scored]
+    rows: dict[int, RowMapping] = {}
+    for some in chunks(ids):
+        for row in connection.execute(
+            select(
+                passages.c.id,
+                passages.c.text,
+                passages.c.ordinal,
+                passages.c.page,
+                documents.c.key,
+                documents.c.title,
+                documents.c.source,
+            )
+            .join(documents, documents.c.id == passages.c.document_id)
+            .where(passages.c.id.in_(some))
+        ).mappings():
+            rows[row["id"]] = row
+    live = [(rows[passage_id], score) for passage_id, score in scored if passage_id in rows]
+    return [
+        Hit(
+            passage_id=row["id"],
+            document_id=row["key"],
+            title=row["title"],
+            text=row["text"],
+            score=score,
+            rank=rank,
+            ordinal=row["ordinal"],
+            page=row["page"],
+            source=row["source"],
+        )
+        for rank, (row, score) in enumerate(live, start=1)
+    ]
+
+
+def list_documents(connection: Connection, collection_id: int, *, after: int, limit: int) -> list[RowMapping]:
+    """List documents in the order in which they were learned, those with an internal id above ``after``."""
+    return list(
+        connection.execute(
+            _document_rows()
+            .where(documents.c.collection_id == collection_id, documents.c.id > after)
+            .order_by(documents.c.id)
+            .limit(limit)
+        ).mappings()
+    )
+
+
+def get_document(connection: Connection, collection_id: int, key: str) -> RowMapping | None:
+    """Find one document by the id that the user knows it by."""
+    return (
+        connection.execute(_document_rows().where(documents.c.collection_id == collection_id, documents.c.key == key))
+        .mappings()
+        .one_or_none()
+    )
+
+
+def document_passages(connection: Connection, document_id: int) -> list[RowMapping]:
+    """List a document's passages in order."""
+    return list(
+        connection.execute(
+            select(passages.c.id, passages.c.ordinal, passages.c.text, passages.c.heading, passages.c.page)
+            .where(passages.c.document_id == document_id)
+            .order_by(passages.c.ordinal)
+        ).mappings()
+    )
+
+
+def _document_rows() -> Select[Any]:
+    count = select(func.count()).where(passages.c.document_id == documents.c.id).correlate(documents).scalar_subquery()
+    return select(documents, count.label("passages"))
+
+
+def filter_documents(connection: Connection, collection_id: int, conditions: Mapping[str, Any]) -> Ints:
+    """Return the internal ids of the documents that meet all conditions, sorted.
+
+    A condition is a field of the metadata, ``source`` or ``occurred_at``, with a value, ``{"in": […]}`` or bounds
+    (``gt``, ``gte``, ``lt``, ``lte``). Values are compared within their type: 5 is neither "5" nor true. Errors:
+    ``InvalidInput`` naming the condition that makes no sense.
+    """
+    sqlite = connection.dialect.name == "sqlite"
+    clauses = [_clause(field, wanted, sqlite) for field, wanted in conditions.items()]
+    ids = connection.scalars(
+        select(documents.c.id).where(documents.c.collection_id == collection_id, *clauses).order_by(documents.c.id)
+    )
+    return np.fromiter(ids, dtype=np.int64)
+
+
+def _clause(field: str, wanted: Any, sqlite: bool) -> ColumnElement[bool]:
+    name = f"filter.{field}"
+    if not isinstance(wanted, Mapping):
+        return _compare(field, wanted, "eq", sqlite)
+    if set(wanted) == {"in"}:
+        values = wanted["in"]
+        if not isinstance(values, list) or not 0 < len(values) <= IN_LIMIT:
+            raise InvalidInput(f"{name}.in", f"must be a list of 1 to {IN_LIMIT} values")
+        return or_(*(_compare(field, value, "eq", sqlite) for value in values))
+    if not wanted or set(wanted) - set(_RANGE_OPERATORS):
+        raise InvalidInput(name, f"must be a value, {{'in': [...]}} or bounds of {', '.join(_RANGE_OPERATORS)}")
+    return and_(*(_compare(field, value, operator, sqlite) for operator, value in wanted.items()))
+
+
+def _compare(field: str, value: Any, operator: str, sqlite: bool) -> ColumnElement[bool]:
+    column: ColumnElement[Any]
+    if isinstance(value, str) and _UNSTORABLE.search(value):
+        raise InvalidInput(f"filter.{field}", "holds a character that no stored text has")
+    if field == "source":
+        column = documents.c.source
+        if not isinstance(value, str):
+            raise InvalidInput("filter.source", "must be compared with a string")
+    elif field == "occurred_at":
+        column, value = documents.c.occurred_at, _moment(value)
+    else:
+        if isinstance(value, bool) and operator != "eq":
+            raise InvalidInput(f"filter.{field}.{operator}", "true and false have no order")
+        column = _metadata_field(field, value, sqlite)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)  # SQLite takes no integer beyond 64 bits
+    clause: ColumnElement[bool] = _OPERATORS[operator](column, value)
+    return clause
+
+
+def _metadata_field(field: str, value: Any, sqlite: bool) -> ColumnElement[Any]:
+    """Return a field's value where it is of the type of ``value``, else NULL, which no comparison finds."""
+    if '"' in field or _UNSTORABLE.search(field):
+        raise InvalidInput(f"filter.{field}", "a field of such a name cannot be compared")
+    element = documents.c.metadata[field]
+    typed: ColumnElement[Any]
+    types: tuple[str, ...]
+    if isinstance(value, bool):
+        typed, types = element.as_boolean(), ("true", "false", "boolean")
+    elif isinstance(value, int | float):
+        if not abs(value) <= sys.float_info.max:
+            raise InvalidInput(f"filter.{field}", "is not a number that can be compared")
+        typed, types = element.as_float(), ("integer", "real", "number")
+    elif isinstance(value, str):
+        typed, types = element.as_string(), ("text", "string")
+    else:
+        raise InvalidInput(f"filter.{field}", "must be compared with a string, a number or true or false")
+    # SQLite and PostgreSQL name the types of JSON differently; no name means one thing here and another there.
+    found = func.json_type(documents.c.metadata, f'$."{field}"') if sqlite else func.json_typeof(element)
+    return case((found.in_(types), typed))
+
+
+def _moment(value: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput("filter.occurred_at", "must be a moment such as 2026-01-31T12:00:00Z") from error
+    if moment.tzinfo is None:
+        raise InvalidInput("filter.occurred_at", "needs a time zone, such as 2026-01-31T12:00:00Z")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidInput("filter.occurred_at", "lies outside the years 1 to 9999") from error
+
+
+def phrase_names(connection: Connection, phrase_ids: Sequence[int]) -> dict[int, str]:
+    """Return how phrases are written: the surface form of their first passage."""
+    names: dict[int, str] = {}
+    for some in chunks(phrase_ids):
+        rows = connection.execute(
+            select(mentions.c.phrase_id, mentions.c.surface)
+            .where(mentions.c.phrase_id.in_(some))
+            .order_by(mentions.c.passage_id)
+        )
+        for phrase_id, surface in rows:
+            names.setdefault(phrase_id, surface)
+    return names

@@ -1,0 +1,252 @@
+"""The SQL schema on one page.
+
+Rows are the truth; every index is a view of them. A row that readers follow carries the ``version`` of the commit that
+wrote it. Evidence (passages, mentions, fact_sources) is inserted and deleted, never updated; what is deleted leaves a
+tombstone without text. Counts that other rows imply are not stored.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, stored in UTC and always given back with its zone; SQLite alone would forget it."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment needs its time zone")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+# Stable names, so that migrations can name what they change on every database.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Id = BigInteger().with_variant(Integer, "sqlite")
+# AUTOINCREMENT: an id that was forgotten is never given to another row, so a tombstone cannot hit a newer row.
+NEVER_REUSED: dict[str, Any] = {"sqlite_autoincrement": True}
+
+collections = Table(
+    "collections",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(63), nullable=False, unique=True),
+    Column("description", Text, nullable=False, default=""),
+    Column("version", BigInteger, nullable=False, default=0),
+    # A view older than this cannot advance, since tombstones up to here are gone: it rebuilds.
+    Column("compacted_version", BigInteger, nullable=False, default=0),
+    # The embedder whose vectors the collection holds ("name@hash"); empty until the first passage.
+    Column("embedder", String(255), nullable=False, default=""),
+    Column("created_at", UtcDateTime, nullable=False),
+    **NEVER_REUSED,
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("key", Text, nullable=False),  # the id that the user knows it by
+    Column("title", Text, nullable=False),
+    Column("source", Text),
+    Column("metadata", JSON, nullable=False),
+    Column("occurred_at", UtcDateTime),
+    Column("content_hash", String(32), nullable=False),  # equal hash under the same key = already known
+    Column("job_id", String(36)),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("collection_id", "key"),
+    **NEVER_REUSED,
+)
+
+passages = Table(
+    "passages",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("document_id", Id, ForeignKey("documents.id"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("heading", Text, nullable=False),
+    Column("page", Integer),
+    Column("start", Integer, nullable=False),  # characters into the document's text
+    Column("end", Integer, nullable=False),
+    Column("text_hash", String(32), nullable=False),  # of what is embedded: title, heading and text
+    Column("version", BigInteger, nullable=False),
+    UniqueConstraint("document_id", "ordinal"),
+    Index(None, "collection_id", "version"),
+    Index(None, "collection_id", "text_hash"),
+    **NEVER_REUSED,
+)
+
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column("collection_id", Id, ForeignKey("collections.id"), primary_key=True),
+    Column("text_hash", String(32), primary_key=True),
+    Column("vector", LargeBinary, nullable=False),  # float16, little endian, unit length
+)
+
+phrases = Table(
+    "phrases",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("key", Text, nullable=False),  # memory_graph.text.normalize of every surface form
+    Column("version", BigInteger, nullable=False),
+    UniqueConstraint("collection_id", "key"),
+    Index(None, "collection_id", "version"),
+    **NEVER_REUSED,
+)
+
+mentions = Table(
+    "mentions",
+    metadata,
+    Column("passage_id", Id, ForeignKey("passages.id"), primary_key=True),
+    Column("phrase_id", Id, ForeignKey("phrases.id"), primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("surface", Text, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Index(None, "phrase_id"),
+    Index(None, "collection_id", "version"),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("subject_id", Id, ForeignKey("phrases.id"), nullable=False),
+    Column("predicate", Text, nullable=False),
+    Column("object_id", Id, ForeignKey("phrases.id"), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    UniqueConstraint("collection_id", "subject_id", "predicate", "object_id"),
+    Index(None, "object_id"),
+    Index(None, "subject_id"),
+    **NEVER_REUSED,
+)
+
+fact_sources = Table(
+    "fact_sources",
+    metadata,
+    Column("fact_id", Id, ForeignKey("facts.id"), primary_key=True),
+    Column("passage_id", Id, ForeignKey("passages.id"), primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Index(None, "passage_id"),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("collection_id", Id, ForeignKey("collections.id"), primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("kind", String(16), primary_key=True),  # passage | phrase
+    Column("row_id", Id, primary_key=True),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("state", String(16), nullable=False),  # queued | running | succeeded | failed | cancelled
+    Column("split", String(16), nullable=False),
+    # What was asked for, hashed: the same request finds its unfinished job and goes on with it.
+    Column("fingerprint", String(32), nullable=False),
+    Column("error", Text),
+    Column("runs", Integer, nullable=False),  # times it was handed to a worker; each run is a workflow of its own
+    Column("version", BigInteger),  # of the last commit that this job made
+    Column("seconds", JSON, nullable=False),  # spent by stage
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Index(None, "collection_id", "state"),
+)
+
+job_items = Table(
+    "job_items",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", String(36), ForeignKey("jobs.id"), nullable=False),
+    Column("kind", String(16), nullable=False),  # file | upload | document | part (of a file that failed)
+    Column("name", Text, nullable=False),  # what the user calls it
+    Column("payload", JSON),  # a path or a submitted document; erased when it is learned
+    Column("data", LargeBinary),  # an uploaded file's bytes; erased when it is learned
+    Column("state", String(16), nullable=False),  # pending | done | failed | cancelled
+    Column("reason", String(32)),
+    Column("error", Text),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("size", BigInteger, nullable=False, default=0),  # bytes given
+    Column("done", BigInteger, nullable=False, default=0),  # bytes read so far
+    Column("documents", Integer, nullable=False, default=0),  # learned
+    Column("known", Integer, nullable=False, default=0),  # documents that were known already
+    Column("passages", Integer, nullable=False, default=0),
+    Index(None, "job_id", "state"),
+    **NEVER_REUSED,
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(128), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("beat_at", UtcDateTime, nullable=False),
+)
+
+queries = Table(
+    "queries",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("question", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("found", Boolean, nullable=False),
+    Column("fallback_reason", Text),
+    Column("version", BigInteger, nullable=False),
+    Column("milliseconds", Integer, nullable=False),
+    Column("trace", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "collection_id", "created_at"),
+)

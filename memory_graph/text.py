@@ -1,0 +1,38 @@
+"""How names are normalised and texts are hashed: one place, used when learning and when recalling."""
+
+from __future__ import annotations
+
+import unicodedata
+from hashlib import blake2b
+
+import regex
+
+# Marks (\p{M}) belong to words: without them Devanagari, Thai or Arabic vowel signs would cut words apart.
+_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+_TRAILING_PARENTHESIS = regex.compile(r"\s*\([^()]*\)\s*$")
+
+
+def words(text: str) -> list[str]:
+    """Split ``text`` into normalised words: NFKC, case folded, letters, marks and digits of any script."""
+    found: list[str] = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return found
+
+
+def normalize(text: str) -> str:
+    """Return the key under which a phrase is known: its normalised words joined by single spaces."""
+    return " ".join(words(text))
+
+
+def title_name(title: str) -> str:
+    """Return a title without the parenthesis that tells namesakes apart ("Mercury (planet)" → "Mercury")."""
+    return _TRAILING_PARENTHESIS.sub("", title).strip() or title.strip()
+
+
+def hash_text(*parts: str) -> str:
+    """Hash texts to 32 hex digits; ("ab", "c") and ("a", "bc") differ."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()
