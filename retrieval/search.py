@@ -1,0 +1,151 @@
+"""One search, from the question to the hits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memory_graph.database import Database
+from memory_graph.store.reading import filter_documents, phrase_names, read_hits
+from memory_graph.types import Hit
+from retrieval.embedder import Embedder
+from retrieval.graph_search import GraphParams, rank_by_walk
+from retrieval.view import View
+from retrieval.views import ViewCache
+
+Mode = Literal["graph", "dense"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRequest:
+    """A question to a collection; ``filter`` limits what may be returned, not what the walk may cross."""
+
+    query: str
+    top_k: int = 10
+    mode: Mode = "graph"
+    filter: Mapping[str, Any] = field(default_factory=dict)
+    min_version: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What one stage saw and did."""
+
+    name: str
+    ms: float
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult:
+    """The hits, best first, the version they were found at, and how."""
+
+    hits: list[Hit]
+    version: int
+    collection_id: int
+    fallback_reason: str | None
+    stages: list[Stage]
+
+    @property
+    def timings_ms(self) -> dict[str, float]:
+        """Milliseconds by stage, and in all."""
+        spent = {stage.name: round(stage.ms, 3) for stage in self.stages}
+        return spent | {"total": round(sum(stage.ms for stage in self.stages), 3)}
+
+
+class Stages:
+    """Collects the stages of one request."""
+
+    def __init__(self) -> None:
+        self.done: list[Stage] = []
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[dict[str, Any]]:
+        """Time a block; what it puts into the dict becomes the stage's detail."""
+        detail: dict[str, Any] = {}
+        start = time.perf_counter()
+        yield detail
+        self.done.append(Stage(name=name, ms=(time.perf_counter() - start) * 1000, detail=detail))
+
+
+class Searcher:
+    """Searches the collections of one database with one embedder."""
+
+    def __init__(
+        self, database: Database, views: ViewCache, embedder: Embedder, params: GraphParams | None = None
+    ) -> None:
+        self._database = database
+        self._views = views
+        self._embedder = embedder
+        self._params = params or GraphParams()
+
+    def warm(self) -> None:
+        """Load the embedder, so that the first question need not."""
+        self._embedder.encode(["warm up"])
+
+    def search(self, collection: str, request: SearchRequest) -> SearchResult:
+        """Find the passages for a question.
+
+        Errors: ``NotFound`` for the collection, ``InvalidInput`` for a filter, ``Conflict`` for a version that does
+        not come.
+        """
+        stages = Stages()
+        with stages.measure("view") as detail:
+            collection_id, view = self._views.current(collection, min_version=request.min_version)
+            detail |= {"version": view.version, "passages": len(view.passage_ids), "phrases": len(view.phrase_keys)}
+        reason: str | None = None
+        scored: list[tuple[int, float]] = []
+        if len(view.passage_ids):
+            with stages.measure("embed"):
+                query = self._embedder.encode([request.query])[0]
+            scored, reason = self._rank(collection_id, view, query, request, stages)
+        with stages.measure("read") as detail, self._database.read() as connection:
+            hits = read_hits(connection, scored)
+            detail["hits"] = len(hits)
+        return SearchResult(
+            hits=hits,
+            version=view.version,
+            collection_id=collection_id,
+            fallback_reason=reason,
+            stages=stages.done,
+        )
+
+    def _rank(
+        self, collection_id: int, view: View, query: NDArray[np.float32], request: SearchRequest, stages: Stages
+    ) -> tuple[list[tuple[int, float]], str | None]:
+        allowed: NDArray[np.bool_] | None = None
+        if request.filter:
+            with stages.measure("filter") as detail, self._database.read() as connection:
+                documents = filter_documents(connection, collection_id, request.filter)
+                allowed = np.isin(view.document_ids, documents)
+                detail["passages"] = int(allowed.sum())
+        with stages.measure("dense") as detail:
+            rows, similarities = view.index.search(query, request.top_k, allowed)
+            detail["best"] = [
+                {"passage_id": int(view.passage_ids[row]), "similarity": round(float(s), 4)}
+                for row, s in list(zip(rows, similarities, strict=True))[:20]
+            ]
+        dense = list(zip(rows.tolist(), similarities.tolist(), strict=True))
+        if request.mode == "dense":
+            return [(int(view.passage_ids[row]), score) for row, score in dense], None
+        with stages.measure("walk") as detail:
+            seeds, seed_similarities = view.index.search(query, self._params.seeds)
+            ranking = rank_by_walk(view, request.query, seeds, seed_similarities, self._params)
+            with self._database.read() as connection:
+                names = phrase_names(connection, [int(view.phrase_ids[row]) for row in ranking.phrase_rows])
+            for phrase in ranking.detail.get("phrases", ()):
+                phrase["phrase"] = names.get(phrase["phrase_id"], "")
+            detail |= ranking.detail
+        kept = ranking.rows if allowed is None else ranking.rows[allowed[ranking.rows]]
+        score_of = dict(zip(ranking.rows.tolist(), ranking.scores.tolist(), strict=True))
+        ranked = [(row, score_of[row]) for row in kept[: request.top_k].tolist()]
+        # Passages that the walk did not reach follow in dense order, so that top_k means the same in every mode.
+        reached = {row for row, _ in ranked}
+        ranked += [(row, 0.0) for row, _ in dense if row not in reached][: request.top_k - len(ranked)]
+        return [(int(view.passage_ids[row]), score) for row, score in ranked], ranking.fallback_reason

@@ -1,0 +1,108 @@
+"""Doubles that ship with the package: ordinary implementations of the protocols, without a model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from hashlib import blake2b
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memory_graph.errors import GeneratorError, GeneratorUnavailable
+from memory_graph.text import words
+from memory_graph.types import Usage
+from retrieval.generator import Completion, Delta, GeneratorState, Message, estimate_tokens
+
+
+class ScriptedGenerator:
+    """Gives the replies of a script, one a call; an error in the script is raised instead.
+
+    ``prompts`` records the messages of every call, ``schemas`` the schemas. A stream comes in words; in a stream,
+    ``BREAK`` within a reply marks where it breaks off.
+    """
+
+    BREAK = "\N{SYMBOL FOR END OF TRANSMISSION}"
+
+    def __init__(
+        self, replies: Iterable[str | GeneratorError], *, name: str = "scripted", context_tokens: int = 4096
+    ) -> None:
+        self.name = name
+        self.context_tokens = context_tokens
+        self.replies = list(replies)
+        self.prompts: list[list[Message]] = []
+        self.schemas: list[Mapping[str, Any] | None] = []
+        self.closed = False
+
+    async def complete(
+        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None, max_tokens: int
+    ) -> Completion:
+        """Return the next reply."""
+        text = self._next(messages, schema)
+        if self.BREAK in text:
+            raise GeneratorUnavailable("the reply broke off")
+        return Completion(text=text, usage=self._count(messages, text), finish_reason="stop")
+
+    async def stream(
+        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None, max_tokens: int
+    ) -> AsyncGenerator[Delta, None]:
+        """Yield the next reply word by word."""
+        text = self._next(messages, schema)
+        whole, *broken = text.split(self.BREAK)
+        for piece in re.findall(r"\S+\s*|\s+", whole):
+            yield Delta(text=piece)
+        if broken:
+            raise GeneratorUnavailable("the stream broke off")
+        yield Delta(usage=self._count(messages, text), finish_reason="stop")
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Estimate."""
+        return [estimate_tokens(text) for text in texts]
+
+    async def check(self) -> GeneratorState:
+        """Say whether the script goes on."""
+        reason = None if self.replies else "the script has no reply left"
+        return GeneratorState(name=self.name, reachable=reason is None, reason=reason)
+
+    async def aclose(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+    def _next(self, messages: Sequence[Message], schema: Mapping[str, Any] | None) -> str:
+        self.prompts.append(list(messages))
+        self.schemas.append(schema)
+        if not self.replies:
+            raise GeneratorUnavailable("the script has no reply left")
+        reply = self.replies.pop(0)
+        if isinstance(reply, GeneratorError):
+            raise reply
+        return reply
+
+    def _count(self, messages: Sequence[Message], text: str) -> Usage:
+        prompt = sum(estimate_tokens(message["content"]) for message in messages)
+        return Usage(prompt_tokens=prompt, completion_tokens=estimate_tokens(text), calls=1)
+
+
+class HashEmbedder:
+    """Embeds texts by hashing their words and word pairs: equal words give near vectors, on every machine the same."""
+
+    def __init__(self, dim: int = 64) -> None:
+        self.name = f"hash-{dim}"
+        self.dim = dim
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return L2-normalised vectors, ``(len(texts), dim)``; a text without words gets a unit vector of its own."""
+        vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
+        for row, text in enumerate(texts):
+            found = words(text)
+            for gram in [*found, *map(" ".join, pairwise(found))] or [text]:
+                digest = int.from_bytes(blake2b(gram.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+                # A pair says less than its words do: texts that share words only must stay near.
+                weight = 0.5 if " " in gram else 1.0
+                vectors[row, digest % self.dim] += weight if digest >> 63 else -weight
+            if not vectors[row].any():  # all contributions cancelled
+                vectors[row, 0] = 1.0
+        norms: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True).astype(np.float32)
+        return vectors / norms

@@ -1,0 +1,255 @@
+"""One search, from the question to the hits."""
+
+from __future__ import annotations
+
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from memory_graph.database import Database
+from memory_graph.errors import Conflict, InvalidInput, NotFound
+from memory_graph.store.collections import create_collection, delete_collection
+from retrieval.search import Searcher, SearchRequest, SearchResult
+from retrieval.testing import HashEmbedder
+from retrieval.views import ViewCache
+from tests.unit.factories import (
+    EMBEDDER,
+    commit_documents,
+    forget_document,
+    learn_document,
+    new_collection,
+)
+
+DOCUMENTS = [
+    learn_document("ada", "Ada Quill painted the harbour.", metadata={"kind": "art"}),
+    learn_document("mill", "Ada Quill slept at the Old Mill.", metadata={"kind": "travel"}),
+    learn_document("bram", "Bram Oster owned the Old Mill.", metadata={"kind": "trade"}),
+    learn_document("rain", "it rained for a week", metadata={"kind": "weather"}),
+    learn_document("wind", "the wind rose at noon", metadata={"kind": "weather"}),
+]
+
+
+@pytest.fixture
+def cid(database: Database) -> int:
+    cid = new_collection(database).id
+    commit_documents(database, cid, *DOCUMENTS)
+    return cid
+
+
+@pytest.fixture
+def searcher(database: Database) -> Searcher:
+    return Searcher(database, ViewCache(database), EMBEDDER)
+
+
+def _search(searcher: Searcher, query: str, **fields: Any) -> SearchResult:
+    return searcher.search("memory", SearchRequest(query=query, **fields))
+
+
+def _keys(found: SearchResult) -> list[str]:
+    return [hit.document_id for hit in found.hits]
+
+
+@pytest.mark.parametrize("mode", ["graph", "dense"])
+def test_the_passage_asked_for_comes_first(searcher: Searcher, cid: int, mode: str) -> None:
+    found = _search(searcher, "Ada Quill painted the harbour", mode=mode)
+    assert found.hits[0].document_id == "ada"
+    assert [hit.rank for hit in found.hits] == [1, 2, 3, 4, 5]
+    assert [hit.score for hit in found.hits] == sorted((hit.score for hit in found.hits), reverse=True)
+    assert (found.version, found.collection_id) == (1, cid)
+
+
+@pytest.mark.usefixtures("cid")
+def test_the_walk_finds_what_shares_only_a_name_with_the_answer(searcher: Searcher) -> None:
+    """The mill's owner is two steps from Ada Quill; nothing else connects them."""
+    found = _search(searcher, "Ada Quill", top_k=3)
+    assert set(_keys(found)) == {"ada", "mill", "bram"}
+    assert found.hits[2].score > 0
+    assert found.fallback_reason is None
+
+
+@pytest.mark.usefixtures("cid")
+def test_fallbacks_are_named(searcher: Searcher, database: Database) -> None:
+    assert _search(searcher, "who slept?").fallback_reason == "no_known_phrase_in_question"
+    assert _search(searcher, "who slept?", mode="dense").fallback_reason is None
+    other = new_collection(database, "nameless")
+    commit_documents(database, other.id, learn_document("x", "it rained"), learn_document("y", "the wind rose"))
+    nameless = searcher.search("nameless", SearchRequest(query="it rained"))
+    assert nameless.fallback_reason == "empty_graph"
+    assert _keys(nameless) == ["x", "y"]
+
+
+@pytest.mark.parametrize("mode", ["graph", "dense"])
+def test_an_empty_collection_answers_with_no_hits(searcher: Searcher, database: Database, mode: str) -> None:
+    new_collection(database)
+    found = _search(searcher, "Ada Quill", mode=mode)
+    assert (found.hits, found.version, found.fallback_reason) == ([], 0, None)
+
+
+@pytest.mark.parametrize("mode", ["graph", "dense"])
+@pytest.mark.parametrize(("top_k", "hits"), [(1, 1), (3, 3), (5, 5), (1000, 5)])
+@pytest.mark.usefixtures("cid")
+def test_top_k_means_the_same_in_every_mode(searcher: Searcher, mode: str, top_k: int, hits: int) -> None:
+    found = _search(searcher, "Ada Quill", mode=mode, top_k=top_k)
+    assert len(found.hits) == hits
+    assert len({hit.passage_id for hit in found.hits}) == hits
+
+
+@pytest.mark.parametrize("mode", ["graph", "dense"])
+@pytest.mark.parametrize("top_k", [1, 2, 10])
+@pytest.mark.usefixtures("cid")
+def test_a_filter_limits_what_is_returned(searcher: Searcher, mode: str, top_k: int) -> None:
+    found = _search(searcher, "Ada Quill", mode=mode, filter={"kind": "weather"}, top_k=top_k)
+    assert set(_keys(found)) <= {"rain", "wind"}
+    assert len(found.hits) == min(top_k, 2)
+    assert _search(searcher, "Ada Quill", mode=mode, filter={"kind": "nothing"}).hits == []
+
+
+@pytest.mark.usefixtures("cid")
+def test_a_filter_does_not_limit_what_the_walk_crosses(searcher: Searcher) -> None:
+    """The mill's owner is reached through a passage that may not be returned."""
+    free = _search(searcher, "Ada Quill")
+    filtered = _search(searcher, "Ada Quill", filter={"kind": {"in": ["trade", "weather"]}})
+    assert _keys(filtered)[0] == "bram"
+    score = {hit.document_id: hit.score for hit in free.hits}
+    assert filtered.hits[0].score == pytest.approx(score["bram"])
+    assert score["bram"] > 0
+
+
+@pytest.mark.usefixtures("cid")
+def test_what_the_walk_does_not_reach_follows_in_dense_order(searcher: Searcher, database: Database) -> None:
+    from retrieval.graph_search import GraphParams
+
+    few_seeds = Searcher(database, ViewCache(database), EMBEDDER, GraphParams(seeds=1))
+    found = _search(few_seeds, "Ada Quill painted the harbour", top_k=5)
+    unreached = [hit.document_id for hit in found.hits if hit.score == 0]
+    assert set(unreached) == {"rain", "wind"}
+    dense = _keys(_search(searcher, "Ada Quill painted the harbour", mode="dense"))
+    assert unreached == [key for key in dense if key in unreached]
+
+
+@pytest.mark.usefixtures("cid")
+def test_a_trace_says_what_each_stage_did(searcher: Searcher) -> None:
+    found = _search(searcher, "Ada Quill", filter={"kind": "art"})
+    stages = {stage.name: stage for stage in found.stages}
+    assert list(stages) == ["view", "embed", "filter", "dense", "walk", "read"]
+    assert stages["view"].detail == {"version": 1, "passages": 5, "phrases": 3}
+    assert stages["filter"].detail == {"passages": 1}
+    assert [one["phrase"] for one in stages["walk"].detail["phrases"]] == ["Ada Quill"]
+    assert stages["walk"].detail["damping"] == 0.5
+    assert set(found.timings_ms) == {*stages, "total"}
+
+
+@pytest.mark.usefixtures("cid")
+def test_a_bad_filter_and_a_missing_collection_are_errors(searcher: Searcher) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        _search(searcher, "Ada Quill", filter={"kind": {"like": "a"}})
+    assert caught.value.field == "filter.kind"
+    with pytest.raises(NotFound):
+        searcher.search("nobody", SearchRequest(query="x"))
+
+
+@pytest.mark.usefixtures("cid")
+@pytest.mark.parametrize("query", ["", "?!", "\ud800", "word " * 5000, "東京"])
+def test_any_text_may_be_asked(searcher: Searcher, query: str) -> None:
+    assert len(_search(searcher, query).hits) == 5
+
+
+def test_a_commit_of_another_program_is_found_at_once(searcher: Searcher, database: Database, cid: int) -> None:
+    other = Database(database.url)
+    assert "new" not in _keys(_search(searcher, "Lake Orrin"))
+    version = commit_documents(other, cid, learn_document("new", "Lake Orrin froze."))
+    found = _search(searcher, "Lake Orrin", min_version=version)
+    assert (found.hits[0].document_id, found.version) == ("new", 2)
+    forget_document(other, cid, "new")
+    assert "new" not in _keys(_search(searcher, "Lake Orrin"))
+    other.close()
+
+
+@pytest.mark.usefixtures("cid")
+def test_a_version_that_does_not_come_is_a_conflict(
+    searcher: Searcher, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functools import partial
+
+    views = ViewCache(database)
+    monkeypatch.setattr(views, "current", partial(views.current, patience_s=0.05))
+    with pytest.raises(Conflict, match="min_version"):
+        Searcher(database, views, EMBEDDER).search("memory", SearchRequest(query="x", min_version=2))
+
+
+@pytest.mark.usefixtures("cid")
+def test_a_collection_made_again_shows_nothing_of_the_old_one(searcher: Searcher, database: Database) -> None:
+    assert len(_search(searcher, "Ada Quill").hits) == 5
+    with database.write() as connection:
+        delete_collection(connection, "memory")
+        again = create_collection(connection, "memory")
+    assert _search(searcher, "Ada Quill").hits == []
+    commit_documents(database, again.id, learn_document("z", "Ada Quill came back."))
+    found = _search(searcher, "Ada Quill")
+    assert (_keys(found), found.collection_id) == (["z"], again.id)
+
+
+def test_searches_while_commits_happen_are_consistent(database: Database, cid: int) -> None:
+    """Each commit adds one document and forgets an older one; a search sees one state, or a later one's gaps."""
+    alive: dict[int, set[str]] = {1: {one.document.id for one in DOCUMENTS}}
+    searcher = Searcher(database, ViewCache(database), EMBEDDER)
+    done, wrong, seen = Event(), [], []
+
+    def search() -> None:
+        last = 0
+        try:
+            while not done.is_set():
+                found = searcher.search("memory", SearchRequest(query="Ada Quill harbour", top_k=50))
+                keys = set(_keys(found))
+                if found.version < last:
+                    wrong.append(f"went back from {last} to {found.version}")
+                if len(keys) != len(found.hits):
+                    wrong.append(f"twice at {found.version}: {_keys(found)}")
+                last = found.version
+                seen.append((found.version, frozenset(keys)))
+        except Exception as error:  # noqa: BLE001 - shown by the assertion
+            wrong.append(repr(error))
+
+    threads = [Thread(target=search) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    version = 1
+    for number in range(15):
+        version = commit_documents(database, cid, learn_document(f"new-{number}", f"Ada Quill saw harbour {number}."))
+        alive[version] = alive[version - 1] | {f"new-{number}"}
+        if number % 3 == 2:
+            forget_document(database, cid, f"new-{number - 2}")
+            version += 1
+            alive[version] = alive[version - 1] - {f"new-{number - 2}"}
+    last = searcher.search("memory", SearchRequest(query="Ada Quill", top_k=50))
+    done.set()
+    for thread in threads:
+        thread.join(60)
+    assert wrong == []
+    assert seen
+    for at, keys in seen:
+        assert keys <= alive[at]
+        # What is missing was forgotten by a commit that came while the search ran.
+        assert alive[at] - keys <= alive[at] - set.intersection(*(alive[v] for v in alive if v >= at))
+    assert set(_keys(last)) == alive[version]
+
+
+def test_the_embedder_is_asked_once_a_search_and_not_for_an_empty_collection(database: Database) -> None:
+    class Counting(HashEmbedder):
+        calls = 0
+
+        def encode(self, texts: Any) -> Any:
+            self.calls += 1
+            return super().encode(texts)
+
+    embedder = Counting(16)
+    cid = new_collection(database).id
+    searcher = Searcher(database, ViewCache(database), embedder)
+    _search(searcher, "Ada Quill")
+    assert embedder.calls == 0
+    commit_documents(database, cid, *DOCUMENTS)
+    _search(searcher, "Ada Quill")
+    assert embedder.calls == 1
+    searcher.warm()
+    assert embedder.calls == 2
