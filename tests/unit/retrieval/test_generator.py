@@ -1,0 +1,391 @@
+"""The client against a server that is scripted byte by byte, on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from memory_graph.errors import GeneratorOutputInvalid, GeneratorTimeout, GeneratorUnavailable
+from memory_graph.types import Usage
+from retrieval.generator import ClientParams, Delta, OpenAIGenerator, conceal_credentials, estimate_tokens
+
+MESSAGES = [{"role": "user", "content": "Who?"}]
+SCHEMA = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+KEY = "sk-very-secret"
+QUICK = ClientParams(
+    connect_timeout_s=1, total_timeout_s=5, idle_timeout_s=5, probe_timeout_s=5, retries=0, trust_env=False
+)
+IMPATIENT = ClientParams(
+    connect_timeout_s=1, total_timeout_s=0.2, idle_timeout_s=0.2, probe_timeout_s=0.2, retries=0, trust_env=False
+)
+
+Write = Callable[[bytes], Awaitable[None]]
+Handler = Callable[["Request", Write], Awaitable[None]]
+
+
+class Request:
+    def __init__(self, head: str, body: bytes) -> None:
+        self.path = head.split(" ")[1]
+        self.headers = dict(re.findall(r"(?m)^([\w-]+): (.*?)\r?$", head.lower()))
+        self.json: dict[str, Any] = json.loads(body) if body else {}
+
+
+class Server:
+    """Routes a path to a handler that writes the raw response; ``/v1/models`` lists one model unless told otherwise."""
+
+    def __init__(self, routes: dict[str, Handler]) -> None:
+        self.routes = {"/v1/models": reply_json({"object": "list", "data": [{"id": "m1", "max_model_len": 2048}]})}
+        self.routes |= routes
+        self.requests: list[Request] = []
+        self.released = asyncio.Event()
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def write(data: bytes) -> None:
+            writer.write(data)
+            await writer.drain()
+
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = re.search(r"(?i)content-length: (\d+)", head)
+            request = Request(head, await reader.readexactly(int(length[1]) if length else 0))
+            self.requests.append(request)
+            await self.routes.get(request.path, reply_status(404, {"error": {"message": "no such route"}}))(
+                request, write
+            )
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def hang(self, request: Request, write: Write) -> None:
+        await self.released.wait()
+
+
+@asynccontextmanager
+async def serving(routes: dict[str, Handler]) -> AsyncIterator[Server]:
+    script = Server(routes)
+    server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
+    script.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    try:
+        yield script
+    finally:
+        script.released.set()
+        server.close()
+        await server.wait_closed()
+
+
+@asynccontextmanager
+async def asking(
+    routes: dict[str, Handler], model: str = "m1", params: ClientParams = QUICK
+) -> AsyncIterator[tuple[OpenAIGenerator, Server]]:
+    async with serving(routes) as server:
+        client = OpenAIGenerator(server.url, model=model, api_key=KEY, params=params)
+        try:
+            yield client, server
+        finally:
+            await client.aclose()
+
+
+def reply_bytes(data: bytes, status: int = 200, kind: str = "application/json") -> Handler:
+    async def handle(request: Request, write: Write) -> None:
+        head = (
+            f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
+        )
+        await write(head.encode() + data)
+
+    return handle
+
+
+def reply_json(value: object) -> Handler:
+    return reply_bytes(json.dumps(value).encode())
+
+
+def reply_status(status: int, value: object) -> Handler:
+    return reply_bytes(json.dumps(value).encode(), status=status)
+
+
+def reply_events(*events: object, end: bytes = b"data: [DONE]\n\n", declared_extra: int = 0) -> Handler:
+    """Answer with server-sent events; ``declared_extra`` bytes are announced and never sent."""
+    data = b"".join(b"data: " + (e if isinstance(e, bytes) else json.dumps(e).encode()) + b"\n\n" for e in events) + end
+
+    async def handle(request: Request, write: Write) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {len(data) + declared_extra}\r\n"
+        await write(head.encode() + b"Connection: close\r\n\r\n" + data)
+
+    return handle
+
+
+def completion(text: object = "{}", finish_reason: str = "stop") -> dict[str, Any]:
+    choice = {"index": 0, "finish_reason": finish_reason, "message": {"role": "assistant", "content": text}}
+    return {"id": "1", "choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}}
+
+
+def chunk(text: str | None = None, finish_reason: str | None = None) -> dict[str, Any]:
+    return {"id": "1", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish_reason}]}
+
+
+CHAT = "/v1/chat/completions"
+USAGE = {"id": "1", "choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}}
+
+
+async def collect(generator: OpenAIGenerator, schema: dict[str, Any] | None = None) -> list[Delta]:
+    return [delta async for delta in generator.stream(MESSAGES, schema=schema, max_tokens=8)]
+
+
+def test_a_reply_comes_with_its_usage_and_the_request_follows_the_contract() -> None:
+    async def scenario() -> None:
+        async with asking({CHAT: reply_json(completion('{"a": 1}'))}) as (client, server):
+            reply = await client.complete(MESSAGES, schema=SCHEMA, max_tokens=8)
+            assert (reply.text, reply.finish_reason) == ('{"a": 1}', "stop")
+            assert reply.usage == Usage(prompt_tokens=7, completion_tokens=2, calls=1)
+            request = server.requests[-1]
+            assert request.headers["authorization"] == f"bearer {KEY}"
+            assert request.json["temperature"] == 0
+            assert request.json["max_tokens"] == 8
+            assert request.json["response_format"]["json_schema"]["strict"] is True
+            assert request.json["response_format"]["json_schema"]["schema"] == SCHEMA
+
+    asyncio.run(scenario())
+
+
+def test_without_a_model_the_first_listed_one_is_taken_and_asked_for_once() -> None:
+    async def scenario() -> None:
+        async with asking({CHAT: reply_json(completion())}, model="") as (client, server):
+            for _ in range(2):
+                await client.complete(MESSAGES, schema=None, max_tokens=8)
+            assert (client.name, client.context_tokens) == ("m1", 2048)
+            assert [request.path for request in server.requests] == ["/v1/models", CHAT, CHAT]
+            assert server.requests[-1].json["model"] == "m1"
+
+    asyncio.run(scenario())
+
+
+def test_a_named_model_needs_no_list_and_an_unnamed_one_does() -> None:
+    async def scenario() -> None:
+        routes = {"/v1/models": reply_status(404, {}), CHAT: reply_json(completion("yes"))}
+        async with asking(routes, model="mine") as (client, _):
+            assert (await client.complete(MESSAGES, schema=None, max_tokens=8)).text == "yes"
+        async with asking(routes, model="") as (client, _):
+            with pytest.raises(GeneratorUnavailable, match="lists no model"):
+                await client.complete(MESSAGES, schema=None, max_tokens=8)
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_yields_its_pieces_and_ends_with_the_usage() -> None:
+    async def scenario() -> None:
+        events = reply_events(chunk("He"), chunk("llo"), chunk(None, "stop"), USAGE)
+        async with asking({CHAT: events}) as (client, _):
+            assert await collect(client) == [
+                Delta(text="He"),
+                Delta(text="llo"),
+                Delta(usage=Usage(prompt_tokens=7, completion_tokens=2, calls=1), finish_reason="stop"),
+            ]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("handler", "error", "words"),
+    [
+        (reply_status(500, {"error": {"message": "engine died"}}), GeneratorUnavailable, "status 500.*engine died"),
+        (reply_status(429, {"error": {"message": "slow down"}}), GeneratorUnavailable, "status 429"),
+        (reply_status(400, {"error": {"message": f"bad {KEY}"}}), GeneratorUnavailable, "status 400"),
+        (reply_status(401, {"error": {"message": f"bad key {KEY}"}}), GeneratorUnavailable, "key was refused"),
+        (reply_bytes(b"{garbage"), GeneratorOutputInvalid, "not JSON"),
+        (reply_bytes(b"<html>hello", kind="text/html"), GeneratorOutputInvalid, "no choices"),
+        (reply_json({"choices": []}), GeneratorOutputInvalid, "no choices"),
+        (reply_json([1, 2]), GeneratorOutputInvalid, "no choices"),
+        (reply_json(completion("{", finish_reason="length")), GeneratorOutputInvalid, "token limit"),
+        (reply_bytes(b""), GeneratorOutputInvalid, "not JSON"),
+    ],
+)
+def test_each_failure_has_its_name_and_none_tells_the_key(handler: Handler, error: type[Exception], words: str) -> None:
+    async def scenario() -> None:
+        async with asking({CHAT: handler}) as (client, _):
+            with pytest.raises(error, match=words) as caught:
+                await client.complete(MESSAGES, schema=SCHEMA, max_tokens=8)
+            assert KEY not in str(caught.value)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("handler", "error", "words"),
+    [
+        (reply_status(503, {}), GeneratorUnavailable, "status 503"),
+        (reply_events(chunk("He"), end=b"", declared_extra=100), GeneratorUnavailable, "connection"),
+        (reply_events(chunk("He"), end=b""), GeneratorUnavailable, "ended before"),
+        (reply_events(chunk("He"), b"{garbage"), GeneratorOutputInvalid, "not JSON"),
+        (reply_events(chunk("He"), {"error": {"message": f"out of {KEY}"}}), GeneratorUnavailable, "failure"),
+        (reply_events(chunk("He"), chunk(None, "length")), GeneratorOutputInvalid, "token limit"),
+        (reply_json(completion("Hello")), GeneratorUnavailable, "ended before"),
+    ],
+)
+def test_a_stream_that_breaks_raises_by_name(handler: Handler, error: type[Exception], words: str) -> None:
+    async def scenario() -> None:
+        async with asking({CHAT: handler}) as (client, _):
+            with pytest.raises(error, match=words) as caught:
+                await collect(client, SCHEMA)
+            assert KEY not in str(caught.value)
+
+    asyncio.run(scenario())
+
+
+def test_a_reply_cut_at_the_limit_is_kept_where_no_form_was_agreed() -> None:
+    async def scenario() -> None:
+        async with asking({CHAT: reply_json(completion("Once upon", finish_reason="length"))}) as (client, _):
+            reply = await client.complete(MESSAGES, schema=None, max_tokens=2)
+            assert (reply.text, reply.finish_reason) == ("Once upon", "length")
+
+    asyncio.run(scenario())
+
+
+def test_a_server_that_accepts_and_says_nothing_is_a_timeout() -> None:
+    async def scenario() -> None:
+        async with serving({}) as server:
+            server.routes |= {"/v1/models": server.hang, CHAT: server.hang}
+            client = OpenAIGenerator(server.url, model="m1", params=IMPATIENT)
+            with pytest.raises(GeneratorTimeout, match="no answer in time"):
+                await client.complete(MESSAGES, schema=None, max_tokens=8)
+            with pytest.raises(GeneratorTimeout):
+                await collect(client)
+            state = await client.check()
+            assert not state.reachable
+            assert "no answer in time" in (state.reason or "")
+            await client.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_that_falls_silent_or_only_pings_is_a_timeout() -> None:
+    async def scenario() -> None:
+        async with serving({}) as server:
+
+            async def fall_silent(request: Request, write: Write) -> None:
+                await reply_events(chunk("He"), end=b"", declared_extra=1000)(request, write)
+                await server.released.wait()
+
+            async def ping(request: Request, write: Write) -> None:
+                await reply_events(chunk("He"), end=b"", declared_extra=10**9)(request, write)
+                while not server.released.is_set():
+                    await write(b": still here\n\n")
+                    await asyncio.sleep(0.01)
+
+            client = OpenAIGenerator(server.url, model="m1", params=IMPATIENT)
+            for handler in (fall_silent, ping):
+                server.routes[CHAT] = handler
+                stream = client.stream(MESSAGES, schema=None, max_tokens=8)
+                assert await anext(stream) == Delta(text="He")
+                with pytest.raises(GeneratorTimeout):
+                    await anext(stream)
+            await client.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_slow_first_byte_within_the_limits_is_waited_for() -> None:
+    async def scenario() -> None:
+        async with serving({}) as server:
+            asked = asyncio.Event()
+
+            async def wait(request: Request, write: Write) -> None:
+                asked.set()
+                await server.released.wait()
+                await reply_json(completion("late"))(request, write)
+
+            server.routes[CHAT] = wait
+            client = OpenAIGenerator(server.url, model="m1", params=QUICK)
+            pending = asyncio.create_task(client.complete(MESSAGES, schema=None, max_tokens=8))
+            await asked.wait()
+            assert not pending.done()
+            server.released.set()
+            assert (await pending).text == "late"
+            await client.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_refused_connection_says_so_and_hides_credentials() -> None:
+    async def scenario() -> None:
+        async with serving({}) as server:
+            url = server.url
+        client = OpenAIGenerator(url.replace("http://", "http://user:hidden@"), model="m1", params=QUICK)
+        with pytest.raises(GeneratorUnavailable, match=f"^connection refused at {re.escape(url)}$"):
+            await client.complete(MESSAGES, schema=None, max_tokens=8)
+        state = await client.check()
+        assert (state.name, state.reachable, state.reason) == ("m1", False, f"connection refused at {url}")
+        await client.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_check_recovers_when_the_server_does() -> None:
+    async def scenario() -> None:
+        async with asking({}, model="") as (client, server):
+            good = server.routes["/v1/models"]
+            server.routes["/v1/models"] = reply_status(503, {})
+            assert not (await client.check()).reachable
+            server.routes["/v1/models"] = good
+            state = await client.check()
+            assert (state.name, state.reachable, state.reason) == ("m1", True, None)
+
+    asyncio.run(scenario())
+
+
+def test_a_busy_server_is_asked_again() -> None:
+    async def scenario() -> None:
+        async with serving({}) as server:
+
+            async def recover(request: Request, write: Write) -> None:
+                server.routes[CHAT] = reply_json(completion("now"))
+                await reply_status(503, {})(request, write)
+
+            server.routes[CHAT] = recover
+            client = OpenAIGenerator(server.url, model="m1", params=ClientParams(retries=1, trust_env=False))
+            assert (await client.complete(MESSAGES, schema=None, max_tokens=8)).text == "now"
+            await client.aclose()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("handler", "expected"),
+    [
+        (reply_json({"count": 42, "tokens": [1]}), [42, 42]),
+        (reply_json({"tokens": [1, 2, 3]}), [3, 3]),
+        (reply_json({"surprise": True}), [1, 2]),
+        (reply_status(404, {}), [1, 2]),
+    ],
+)
+def test_tokens_are_counted_by_the_server_or_estimated(handler: Handler, expected: list[int]) -> None:
+    async def scenario() -> None:
+        async with asking({"/tokenize": handler}) as (client, _):
+            assert await client.count_tokens(["abc", "abcd"]) == expected
+
+    asyncio.run(scenario())
+
+
+def test_a_server_without_a_tokenizer_is_asked_once() -> None:
+    async def scenario() -> None:
+        async with asking({}) as (client, server):
+            await client.count_tokens(["a"])
+            await client.count_tokens(["b"])
+            assert [request.path for request in server.requests].count("/tokenize") == 1
+
+    asyncio.run(scenario())
+
+
+def test_an_estimate_is_a_third_of_the_bytes() -> None:
+    assert [estimate_tokens(text) for text in ("", "abc", "abcd", "日本語")] == [0, 1, 2, 3]
+
+
+def test_addresses_are_shown_without_credentials() -> None:
+    assert conceal_credentials("https://u:p@host:8000/v1?key=x#y") == "https://host:8000/v1"
