@@ -1,0 +1,98 @@
+"""The extractor in a process of its own, so that tagging and embedding run at the same time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from ingest.extraction import ExtractionParams, Extractor, SpacyExtractor
+from memory_graph.types import Extraction
+
+# What the child returns: the extractions, and the seconds that they took it.
+Extracted = tuple[list[Extraction], float]
+
+_extractor: Extractor | None = None
+
+
+class ExtractionPool:
+    """One child process that extracts; it is started with the first texts and again if it dies."""
+
+    def __init__(self, model: Path, params: ExtractionParams | None = None) -> None:
+        self._model = model
+        self._params = params or ExtractionParams()
+        self._pool: ProcessPoolExecutor | None = None
+        # One thread submits ahead while another collects, and starts the child again when it died.
+        self._lock = threading.Lock()
+
+    def submit(self, texts: Sequence[str]) -> Future[Extracted]:
+        """Hand texts to the child and return at once."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(
+                    max_workers=1,
+                    # A fresh interpreter: a fork of a process with torch's and DBOS's threads could deadlock.
+                    mp_context=multiprocessing.get_context("spawn"),
+                    initializer=_start_child,
+                    initargs=(self._model, self._params),
+                )
+            try:
+                return self._pool.submit(_extract, list(texts))
+            except BrokenProcessPool as error:
+                broken: Future[Extracted] = Future()
+                broken.set_exception(error)
+                return broken
+
+    def collect(self, texts: Sequence[str], future: Future[Extracted]) -> tuple[list[Extraction | None], float]:
+        """Wait for the child and return one extraction a text; None stands for a text on which the child died.
+
+        When the child dies, the texts are tried again one at a time in a new child, to find the one that kills it.
+        """
+        try:
+            found, seconds = future.result()
+            return [*found], seconds
+        except (BrokenProcessPool, CancelledError):  # cancelled: handed to a child that was closed for another's sake
+            self.close()
+        results: list[Extraction | None] = []
+        start = time.perf_counter()
+        for text in texts:
+            try:
+                found, _ = self.submit([text]).result()
+                results.append(found[0])
+            except BrokenProcessPool:
+                self.close()
+                results.append(None)
+        return results, time.perf_counter() - start
+
+    def close(self) -> None:
+        """End the child."""
+        with self._lock:
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+                self._pool = None
+
+
+def _start_child(model: Path, params: ExtractionParams) -> None:
+    global _extractor
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _extractor = SpacyExtractor(model, params)
+
+
+def _die_with_parent() -> None:
+    """End this process when its parent is gone: a killed worker must not leave a child behind."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _extract(texts: Sequence[str]) -> Extracted:
+    if _extractor is None:  # the pool runs the initializer before any task
+        raise RuntimeError("the extractor was not started")
+    start = time.perf_counter()
+    return _extractor.extract(texts), time.perf_counter() - start

@@ -1,0 +1,417 @@
+"""Learning one job: read, split, embed, extract, commit, batch after batch.
+
+A thread reads and splits ahead and hands the texts to the extractor's process, while this one embeds and commits: the
+slowest stage sets the pace. A batch ends in one transaction that writes what was learned and marks the items as done,
+so a job that is killed anywhere goes on where its last commit stood.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Full, Queue
+from threading import Event, Thread
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from ingest.extraction import clean_name
+from ingest.extraction_pool import Extracted, ExtractionPool
+from ingest.formats import ReadLimits
+from ingest.readers import read_bytes, read_file
+from ingest.splitter import Splitter
+from memory_graph.database import Database
+from memory_graph.errors import UnreadableDocument
+from memory_graph.store import jobs as job_store
+from memory_graph.store.collections import bind_embedder
+from memory_graph.store.jobs import Failure, Item
+from memory_graph.store.learning import Commit, LearnedDocument, LearnedPassage, known_hashes, known_vectors
+from memory_graph.text import hash_text, title_name, words
+from memory_graph.types import Document, Extraction, Mention, Passage
+from retrieval.embedder import Embedder, passage_input
+from retrieval.linking import MAX_NAME_WORDS
+
+# A title names what its passages are about: it counts twice in each of them.
+TITLE_COUNT = 2
+# A batch of nothing but known documents and failures ends here.
+MAX_NOTES = 1000
+# From so many attempts without progress on, an item is read alone.
+SUSPECT_ATTEMPTS = 2
+_SETTLE_POLL_S = 0.02
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineParams:
+    """``batch_passages`` are committed together; ``max_attempts`` bounds how often an item may take its worker down."""
+
+    batch_passages: int = 256
+    max_attempts: int = 10
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A document split into passages, with the hash of what each embeds."""
+
+    item_id: int
+    document: Document
+    content_hash: str
+    passages: Sequence[Passage]
+    text_hashes: Sequence[str]
+
+    @property
+    def inputs(self) -> list[str]:
+        """What is embedded, one a passage."""
+        return [passage_input(self.document.title, p.heading, p.text) for p in self.passages]
+
+
+@dataclass
+class Batch:
+    """What one commit will write, in the order in which it was read."""
+
+    prepared: list[Prepared] = field(default_factory=list)
+    known: list[tuple[int, int]] = field(default_factory=list)  # (item, size) of documents that are there already
+    failures: list[tuple[int, Failure]] = field(default_factory=list)
+    ended: list[tuple[int, Failure | None]] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)  # by text hash, each once
+    extraction: Future[Extracted] | None = None
+    read_s: float = 0.0
+    settle: bool = False  # nothing more is read before this is learned
+
+    @property
+    def passages(self) -> int:
+        return sum(len(one.passages) for one in self.prepared)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.prepared and not self.notes
+
+    @property
+    def notes(self) -> int:
+        """What is to be written down beside the documents."""
+        return len(self.known) + len(self.ended) + len(self.failures)
+
+
+class Border:
+    """Stands where everything before must be learned before anything after is read."""
+
+
+class JobEnded(Exception):
+    """The job was cancelled, or another worker finished it."""
+
+
+class Learner:
+    """Learns jobs with one embedder, one extractor and one splitter for each way of splitting."""
+
+    def __init__(
+        self,
+        database: Database,
+        embedder: Embedder,
+        extraction: ExtractionPool,
+        splitters: Mapping[str, Splitter],
+        *,
+        limits: ReadLimits | None = None,
+        params: PipelineParams | None = None,
+    ) -> None:
+        self._database = database
+        self._embedder = embedder
+        self._extraction = extraction
+        self._splitters = splitters
+        self._limits = limits or ReadLimits()
+        self._params = params or PipelineParams()
+
+    @contextmanager
+    def open(self, job_id: str) -> Iterator[Callable[[], bool]]:
+        """Begin or go on with a job: yields a function that learns one batch and says whether there may be more."""
+        with self._database.write() as connection:
+            head = job_store.job_head(connection, job_id)
+            bind_embedder(connection, head["collection_id"], self._embedder.name)
+            job_store.start_job(connection, job_id)
+        batches: Queue[Batch | BaseException | None] = Queue(maxsize=2)
+        stop = Event()
+        reader = Thread(
+            target=self._read_ahead, args=(job_id, head["collection_id"], head["split"], batches, stop), daemon=True
+        )
+        reader.start()
+
+        def learn_next() -> bool:
+            batch = batches.get()
+            if isinstance(batch, BaseException):
+                raise batch
+            if batch is None:
+                return False
+            self._learn(job_id, head["collection_id"], batch)
+            batches.task_done()
+            return True
+
+        try:
+            yield learn_next
+        finally:
+            stop.set()
+            reader.join()
+
+    def _read_ahead(
+        self, job_id: str, collection_id: int, split: str, batches: Queue[Batch | BaseException | None], stop: Event
+    ) -> None:
+        last: BaseException | None = None
+        try:
+            for batch in self._batches(job_id, collection_id, self._splitters[split], split):
+                if batch.texts:
+                    batch.extraction = self._extraction.submit(list(batch.texts.values()))
+                # A border may come right after a batch; then there is nothing to learn, only to wait for.
+                if not batch.is_empty and not _put(batches, batch, stop):
+                    return
+                while batch.settle and batches.unfinished_tasks:
+                    if stop.wait(_SETTLE_POLL_S):
+                        return
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that learns
+            last = error
+        _put(batches, last, stop)
+
+    def _batches(self, job_id: str, collection_id: int, splitter: Splitter, split: str) -> Iterator[Batch]:
+        batch = Batch()
+        passed_over: Counter[int] = Counter()  # by item
+        start = time.perf_counter()
+        for item, document in self._documents(job_id):
+            if isinstance(document, Border):
+                batch.settle = True
+            elif document is None or isinstance(document, Failure):
+                batch.ended.append((item.id, document))
+            elif isinstance(document, UnreadableDocument):
+                batch.failures.append(
+                    (item.id, Failure(name=document.name, reason=document.reason, error=document.detail))
+                )
+            elif self._prepare(batch, item, document, collection_id, job_id, splitter, split):
+                passed_over[item.id] += 1
+                # As many as an interrupted run has counted come again, in the same order.
+                if passed_over[item.id] > item.known:
+                    batch.known.append((item.id, len(document.text)))
+            if batch.settle or batch.passages >= self._params.batch_passages or batch.notes >= MAX_NOTES:
+                batch.read_s = time.perf_counter() - start
+                yield batch
+                batch, start = Batch(), time.perf_counter()
+        batch.read_s = time.perf_counter() - start
+        yield batch
+
+    def _prepare(
+        self,
+        batch: Batch,
+        item: Item,
+        document: Document,
+        collection_id: int,
+        job_id: str,
+        splitter: Splitter,
+        split: str,
+    ) -> bool:
+        """Add a document to the batch; or return True where it was known before this job."""
+        content_hash = hash_document(document, split)
+        with self._database.read() as connection:
+            known = known_hashes(connection, collection_id, [document.id]).get(document.id)
+        if known is not None and known[0] == content_hash:
+            # A document that this very job learned before it was interrupted is counted already.
+            return known[1] != job_id
+        pieces = splitter.split(document)
+        hashes = [hash_text(document.title, piece.heading, piece.text) for piece in pieces]
+        prepared = Prepared(item.id, document, content_hash, pieces, hashes)
+        batch.prepared.append(prepared)
+        batch.texts.update(zip(hashes, (piece.text for piece in pieces), strict=True))
+        return False
+
+    def _documents(self, job_id: str) -> Iterator[tuple[Item, Document | UnreadableDocument | Failure | Border | None]]:
+        """Yield the documents of each pending item; then, for the item itself, None or the reason why it failed.
+
+        An item that was tried before and brought nothing may be what kills the worker: it stands between two borders,
+        so that nothing else is in hand with it and shares its attempts.
+        """
+        after = 0
+        while True:
+            with self._database.read() as connection:
+                items = job_store.pending_items(connection, job_id, after=after, limit=1)
+            if not items:
+                return
+            item = items[0]
+            after = item.id
+            if item.attempts >= self._params.max_attempts:
+                message = f"the worker died {item.attempts} times while learning this; it was left out"
+                yield item, Failure(name=item.name, reason="poison", error=message)
+                continue
+            suspect = item.attempts >= SUSPECT_ATTEMPTS
+            if suspect:
+                yield item, Border()
+            with self._database.write() as connection:
+                job_store.count_attempt(connection, item.id)
+            unreadable = None
+            for document in self._read(item):
+                if isinstance(document, UnreadableDocument) and document.name == item.name:
+                    unreadable = document  # the whole item, not a part of it
+                else:
+                    yield item, document
+            failure = unreadable and Failure(name=item.name, reason=unreadable.reason, error=unreadable.detail)
+            yield item, failure
+            if suspect:
+                yield item, Border()
+
+    def _read(self, item: Item) -> Iterator[Document | UnreadableDocument]:
+        payload = item.payload or {}
+        if item.kind == "file":
+            return read_file(Path(payload["path"]), limits=self._limits)
+        if item.kind == "upload":
+            return read_bytes(item.name, item.data or b"", limits=self._limits)
+        return iter([document_from_json(payload)])
+
+    def _learn(self, job_id: str, collection_id: int, batch: Batch) -> None:
+        seconds = {"read": batch.read_s}
+        start = time.perf_counter()
+        vectors = self._embed(collection_id, batch)
+        seconds["embed"] = time.perf_counter() - start
+        start = time.perf_counter()
+        extractions, seconds["extract"] = self._collect(batch)
+        seconds["wait"] = time.perf_counter() - start
+        start = time.perf_counter()
+        with self._database.write() as connection:
+            self._commit(connection, job_id, collection_id, batch, vectors, extractions)
+            seconds["commit"] = time.perf_counter() - start
+            job_store.note_time(connection, job_id, seconds)
+
+    def _embed(self, collection_id: int, batch: Batch) -> dict[str, NDArray[np.float16]]:
+        inputs = {
+            text_hash: text
+            for one in batch.prepared
+            for text_hash, text in zip(one.text_hashes, one.inputs, strict=True)
+        }
+        with self._database.read() as connection:
+            vectors = known_vectors(connection, collection_id, list(inputs))
+        missing = [text_hash for text_hash in inputs if text_hash not in vectors]
+        computed = self._embedder.encode([inputs[text_hash] for text_hash in missing]).astype(np.float16)
+        vectors.update(zip(missing, computed, strict=True))
+        return vectors
+
+    def _collect(self, batch: Batch) -> tuple[dict[str, Extraction | None], float]:
+        if batch.extraction is None:
+            return {}, 0.0
+        found, seconds = self._extraction.collect(list(batch.texts.values()), batch.extraction)
+        return dict(zip(batch.texts, found, strict=True)), seconds
+
+    def _commit(
+        self,
+        connection: Connection,
+        job_id: str,
+        collection_id: int,
+        batch: Batch,
+        vectors: Mapping[str, NDArray[np.float16]],
+        extractions: Mapping[str, Extraction | None],
+    ) -> None:
+        commit = Commit(connection, collection_id)
+        if job_store.job_head(connection, job_id)["state"] not in job_store.UNFINISHED:
+            raise JobEnded(job_id)
+        live: dict[int, bool] = {}
+
+        def is_live(item_id: int) -> bool:
+            # An item that another worker finished meanwhile, after this one was taken for dead, is left alone.
+            if item_id not in live:
+                live[item_id] = job_store.is_pending(connection, item_id)
+            return live[item_id]
+
+        failures = [(item_id, failure) for item_id, failure in batch.failures if is_live(item_id)]
+        for one in batch.prepared:
+            if not is_live(one.item_id):
+                continue
+            size = len(one.document.text.encode("utf-8", "replace"))
+            if any(extractions[text_hash] is None for text_hash in one.text_hashes):
+                error = "the extractor's process died on a passage of it"
+                failures.append((one.item_id, Failure(name=one.document.id, reason="extraction_crashed", error=error)))
+                continue
+            learned = commit.write(_learned(one, vectors, extractions), job_id)
+            job_store.advance_item(
+                connection,
+                one.item_id,
+                documents=int(learned),
+                known=int(not learned),
+                passages=len(one.passages) if learned else 0,
+                done=size,
+            )
+        for item_id, size in batch.known:
+            if is_live(item_id):
+                job_store.advance_item(connection, item_id, documents=0, known=1, passages=0, done=size)
+        job_store.add_failures(connection, job_id, [failure for _, failure in failures])
+        for item_id, failure in batch.ended:
+            if is_live(item_id):
+                job_store.finish_item(connection, item_id, failure)
+        version = commit.finish()
+        if commit.changed:
+            job_store.note_version(connection, job_id, version)
+
+
+def hash_document(document: Document, split: str) -> str:
+    """Hash all that decides what is learned from a document; equal under the same id means already known."""
+    return hash_text(
+        document.title,
+        document.text,
+        json.dumps(dict(document.metadata), sort_keys=True, ensure_ascii=False),
+        document.source or "",
+        document.occurred_at.isoformat() if document.occurred_at else "",
+        split,
+    )
+
+
+def document_to_json(document: Document) -> dict[str, object]:
+    """Return a document as it is staged in a job's item."""
+    return {
+        "id": document.id,
+        "title": document.title,
+        "text": document.text,
+        "metadata": dict(document.metadata),
+        "source": document.source,
+        "occurred_at": document.occurred_at.isoformat() if document.occurred_at else None,
+    }
+
+
+def document_from_json(payload: Mapping[str, object]) -> Document:
+    """Return the document that ``document_to_json`` staged."""
+    from datetime import datetime
+
+    moment = payload["occurred_at"]
+    return Document(
+        id=str(payload["id"]),
+        title=str(payload["title"]),
+        text=str(payload["text"]),
+        metadata=payload["metadata"],  # type: ignore[arg-type]
+        source=None if payload["source"] is None else str(payload["source"]),
+        occurred_at=datetime.fromisoformat(str(moment)) if moment else None,
+    )
+
+
+def _learned(
+    prepared: Prepared, vectors: Mapping[str, NDArray[np.float16]], extractions: Mapping[str, Extraction | None]
+) -> LearnedDocument:
+    name = clean_name(title_name(prepared.document.title))
+    title = (Mention(name, TITLE_COUNT),) if 0 < len(words(name)) <= MAX_NAME_WORDS else ()
+    passages = []
+    for passage, text_hash in zip(prepared.passages, prepared.text_hashes, strict=True):
+        found = extractions[text_hash] or Extraction()
+        passages.append(
+            LearnedPassage(
+                passage=passage,
+                text_hash=text_hash,
+                vector=vectors[text_hash],
+                extraction=Extraction(mentions=(*title, *found.mentions), triples=found.triples),
+            )
+        )
+    return LearnedDocument(document=prepared.document, content_hash=prepared.content_hash, passages=passages)
+
+
+def _put(batches: Queue[Batch | BaseException | None], batch: Batch | BaseException | None, stop: Event) -> bool:
+    while not stop.is_set():
+        try:
+            batches.put(batch, timeout=_POLL_S)
+            return True
+        except Full:
+            continue
+    return False

@@ -1,0 +1,207 @@
+"""The worker: takes jobs from the queue and learns them, and takes over from workers that died.
+
+DBOS keeps the queue and remembers which steps of a workflow are done; ``ingest/pipeline.py`` keeps what was learned. A
+worker says every two seconds that it is alive; jobs of one that fell silent, or whose process is gone from this host,
+are put back into the queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+from uuid import uuid4
+
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
+
+from ingest.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW
+from ingest.pipeline import JobEnded, Learner
+from memory_graph.database import Database
+from memory_graph.errors import NotFound, SharpwaveError, StoreBusy, StoreError, StoreUnavailable
+from memory_graph.store import jobs as job_store
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 2.0
+POLL_S = 0.25
+
+
+class Worker:
+    """One worker of this process: ``start`` it once, ``stop`` it to leave.
+
+    ``learner`` is called when the first job comes, so that an idle worker loads no model.
+    """
+
+    def __init__(self, database: Database, learner: Callable[[], Learner]) -> None:
+        self._database = database
+        self._make_learner = learner
+        self._learner: Learner | None = None
+        self._stopping = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._threads: list[threading.Thread] = []
+        self._current: str | None = None
+        # Why the end of a job could not even be written down, for whoever waits for it.
+        self.fault: str | None = None
+        self.id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+
+    def start(self) -> None:
+        """Begin to take jobs; returns at once."""
+        self._beat()  # before launch: others must not take this worker's first job for a dead one's
+        config: DBOSConfig = {
+            "name": APPLICATION,
+            "system_database_url": self._database.url.render_as_string(hide_password=False),
+            "executor_id": self.id,
+            "application_version": APPLICATION_VERSION,
+            "serializer": DBOSPortableJSONSerializer(),
+            "log_level": "ERROR",
+            "run_migrations": False,
+        }
+        DBOS(config=config)
+
+        # Recovery attempts do not reset on progress: a bound here would give up a healthy job. Poison is found by item.
+        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=1_000_000)
+        def learn_job(job_id: str) -> None:
+            self._learn_job(job_id)
+
+        DBOS.listen_queues([QUEUE])
+        DBOS.launch()
+        DBOS.register_queue(QUEUE, worker_concurrency=1, partition_concurrency=1, polling_interval_sec=POLL_S)
+        thread = threading.Thread(target=self._keep_alive, name="heartbeat", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+        log.info("worker %s is ready", self.id)
+
+    def stop(self, patience_s: float = 5.0) -> None:
+        """Leave: the batch in hand is finished if it does not take longer than ``patience_s``, the rest handed back.
+
+        DBOS's threads cannot be interrupted: the caller ends the process afterwards (``os._exit``).
+        """
+        self._stopping.set()
+        self._idle.wait(patience_s)
+        with self._database.write() as connection:
+            if self._current is not None:
+                job_store.requeue_job(connection, self._current)
+            job_store.remove_worker(connection, self.id)
+
+    def _learn_job(self, job_id: str) -> None:
+        """The workflow: one step a batch, until the job has nothing left."""
+        self._idle.clear()
+        self._current = job_id
+        outcome: str | None = None
+        try:
+            with ExitStack() as stack:
+                learn_next: list[Callable[[], bool]] = []
+
+                def learn_batch() -> str | None:
+                    # Opened in the step, not in the workflow: steps that are done are not run again after a crash.
+                    try:
+                        if not learn_next:
+                            learn_next.append(stack.enter_context(self._open(job_id)))
+                        return None if learn_next[0]() else "succeeded"
+                    except (StoreBusy, StoreUnavailable):
+                        learn_next.clear()
+                        stack.close()
+                        raise
+                    except (JobEnded, NotFound):
+                        return "ended"
+                    except SharpwaveError as error:
+                        # A value, not an exception: its type would change when the step is replayed.
+                        return f"failed: {error.message}"
+
+                while outcome is None:
+                    if self._stopping.is_set():
+                        self._idle.set()
+                        threading.Event().wait()  # the process ends here; the job stays with DBOS for the next worker
+                    outcome = DBOS.run_step(
+                        {
+                            "name": "learn_batch",
+                            "retries_allowed": True,
+                            "max_attempts": 8,
+                            "interval_seconds": 0.5,
+                            "should_retry": lambda error: isinstance(error, StoreBusy | StoreUnavailable),
+                        },
+                        learn_batch,
+                    )
+            self._end(job_id, outcome)
+        except Exception:
+            # Raised past the steps' retries, or a fault of ours: it must not leave the job running. What DBOS raises
+            # when the job was cancelled, or is another worker's by now, is no Exception and does not come here.
+            log.exception("job %s", job_id)
+            self._end(job_id, "failed: a fault in the worker; its log has the details")
+            raise
+        finally:
+            self._current = None
+            self._idle.set()
+
+    def _open(self, job_id: str) -> Any:
+        if self._learner is None:
+            self._learner = self._make_learner()
+        return self._learner.open(job_id)
+
+    def _end(self, job_id: str, outcome: str) -> None:
+        if outcome == "ended":
+            return
+        state, _, error = outcome.partition(": ")
+        while not self._stopping.is_set():
+            try:
+                with self._database.write() as connection:
+                    job = job_store.get_job(connection, job_id, failures=0)
+                    if state == "succeeded" and job.failed and not (job.documents or job.known):
+                        state, error = "failed", "nothing could be learned; the failed items say why"
+                    job_store.end_job(connection, job_id, state, error or None)
+                return
+            except NotFound:
+                return
+            except StoreError as unwritten:
+                # A full disk, say: the end is written as soon as there is room for it.
+                self.fault = error or unwritten.message
+                log.error("the end of job %s cannot be written: %s", job_id, unwritten.message)
+                self._stopping.wait(BEAT_S)
+
+    def _keep_alive(self) -> None:
+        while not self._stopping.wait(BEAT_S):
+            try:
+                self._beat()
+                self._take_over()
+            except SharpwaveError as error:
+                log.warning("heartbeat: %s", error.message)
+
+    def _beat(self) -> None:
+        with self._database.write() as connection:
+            job_store.beat(connection, self.id, socket.gethostname(), os.getpid())
+
+    def _take_over(self) -> None:
+        """Put the jobs of dead workers back into the queue."""
+        running = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+        owners = {workflow.executor_id for workflow in running if workflow.executor_id}
+        with self._database.read() as connection:
+            dead = owners - live_workers(job_store.list_workers(connection)) - {self.id}
+        if dead:
+            log.info("taking over the jobs of %s", ", ".join(sorted(dead)))
+            DBOS._recover_pending_workflows(sorted(dead))
+
+
+def live_workers(rows: list[Any]) -> set[str]:
+    """Return the ids of those workers that are alive: heard of lately and, on this host, with a process."""
+    here = socket.gethostname()
+    return {row["id"] for row in rows if row["host"] != here or _process_exists(row["pid"])}
+
+
+def _process_exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def prepare_queue(database: Database) -> None:
+    """Create or upgrade DBOS's own tables. Errors: ``StoreUnavailable``."""
+    DBOS.migrate(database.url.render_as_string(hide_password=False))
