@@ -1,0 +1,52 @@
+"""Collections: list, create, look at, delete."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from memory_graph.store.collections import (
+    count_contents,
+    create_collection,
+    delete_collection,
+    get_collection,
+    list_collections,
+)
+from service.schemas import CollectionIn, CollectionOut, CollectionsOut
+from service.services import Parts
+
+router = APIRouter(prefix="/v1/collections", tags=["collections"])
+
+
+@router.get("")
+def list_all(parts: Parts) -> CollectionsOut:
+    """List the collections by name, with what each holds."""
+    with parts.database.read() as connection:
+        found = [
+            CollectionOut.of(collection, count_contents(connection, collection.id))
+            for collection in list_collections(connection)
+        ]
+    return CollectionsOut(collections=found)
+
+
+@router.post("", status_code=201)
+def create(body: CollectionIn, parts: Parts) -> CollectionOut:
+    """Create an empty collection."""
+    with parts.database.write() as connection:
+        collection = create_collection(connection, body.name, body.description)
+        return CollectionOut.of(collection, count_contents(connection, collection.id))
+
+
+@router.get("/{collection}")
+def show(collection: str, parts: Parts) -> CollectionOut:
+    """Return a collection with the counts of its documents, passages, phrases and facts, and its version."""
+    with parts.database.read() as connection:
+        found = get_collection(connection, collection)
+        return CollectionOut.of(found, count_contents(connection, found.id))
+
+
+@router.delete("/{collection}", status_code=204)
+def delete(collection: str, parts: Parts) -> None:
+    """Delete a collection with all that it holds."""
+    with parts.database.write() as connection:
+        delete_collection(connection, collection)
+    parts.views.drop(collection)

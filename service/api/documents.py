@@ -1,0 +1,183 @@
+"""Documents: learn, list, look at, forget."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, UploadFile
+from fastapi.responses import JSONResponse
+
+from ingest.jobs import document_items
+from ingest.readers import SUFFIXES, clean_text, content_id
+from ingest.worker import live_workers
+from memory_graph.errors import InvalidInput, NotFound
+from memory_graph.store.collections import get_collection
+from memory_graph.store.jobs import Failure, NewItem, get_job, list_workers
+from memory_graph.store.learning import Commit
+from memory_graph.store.reading import document_passages, get_document, list_documents
+from memory_graph.types import Document
+from service.schemas import (
+    DocumentDetailOut,
+    DocumentIn,
+    DocumentOut,
+    DocumentsIn,
+    DocumentsOut,
+    ForgottenOut,
+    JobOut,
+    JobRef,
+)
+from service.services import Parts, Services
+
+router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
+
+POLL_S = 0.1
+MB = 2**20
+ID_DIGITS = 18  # the database takes no number of more
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+@router.post(
+    "/documents",
+    status_code=202,
+    response_model=JobRef,
+    responses={200: {"model": JobOut, "description": "With `wait`: the finished job"}},
+)
+async def learn(collection: str, body: DocumentsIn, parts: Parts) -> Any:
+    """Learn documents. An id that is known is replaced if its content changed, and skipped if it did not.
+
+    With `wait` the answer comes when the job has ended; where no worker is alive, at once.
+    """
+    documents = [_document(index, given) for index, given in enumerate(body.documents)]
+    _refuse_twins(documents)
+    submitted = await asyncio.to_thread(parts.jobs.submit, collection, document_items(documents), split=body.split)
+    if body.wait:
+        job = await _wait(parts, submitted.job_id)
+        if job is not None:
+            return JSONResponse(job.model_dump(mode="json"), status_code=200)
+    return JobRef(job_id=submitted.job_id)
+
+
+@router.post("/files", status_code=202)
+async def upload(collection: str, files: list[UploadFile], parts: Parts) -> JobRef:
+    """Learn uploaded files; a file's id is its name. Files that cannot be taken are listed with the job."""
+    limit = parts.settings.max_file_mb * MB
+    items, failures, names = [], [], set[str]()
+    for file in files:
+        name = file.filename or ""
+        if not name or name in names:
+            raise InvalidInput("files", f"every file needs a name of its own; {name!r} is empty or given twice")
+        names.add(name)
+        if PurePath(name).suffix.lower() not in SUFFIXES:
+            failures.append(Failure(name=name, reason="unsupported", error=f"known formats are {' '.join(SUFFIXES)}"))
+        elif (file.size or 0) > limit:
+            message = f"over {parts.settings.max_file_mb} MB; SHARPWAVE_MAX_FILE_MB sets the limit"
+            failures.append(Failure(name=name, reason="too_large", error=message))
+        else:
+            data = await file.read()
+            items.append(NewItem(kind="upload", name=name, size=len(data), data=data))
+    submitted = await asyncio.to_thread(parts.jobs.submit, collection, items, failures=failures)
+    return JobRef(job_id=submitted.job_id)
+
+
+@router.get("/documents")
+def list_page(
+    collection: str,
+    parts: Parts,
+    cursor: Annotated[str, Query(description="`next_cursor` of the page before")] = "0",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> DocumentsOut:
+    """List documents in the order in which they were learned, a page at a time."""
+    if not cursor.isdecimal() or len(cursor) > ID_DIGITS:
+        raise InvalidInput("cursor", "must be the next_cursor of an earlier page")
+    with parts.database.read() as connection:
+        found = get_collection(connection, collection)
+        rows = list_documents(connection, found.id, after=int(cursor), limit=limit + 1)
+    following = str(rows[limit - 1]["id"]) if len(rows) > limit else None
+    return DocumentsOut(documents=[DocumentOut.of(dict(row)) for row in rows[:limit]], next_cursor=following)
+
+
+@router.get("/documents/{document_id:path}")
+def show(collection: str, document_id: str, parts: Parts) -> DocumentDetailOut:
+    """Return a document with its passages in order."""
+    with parts.database.read() as connection:
+        found = get_collection(connection, collection)
+        row = get_document(connection, found.id, document_id)
+        if row is None:
+            raise NotFound("document", document_id)
+        contents = [dict(passage) for passage in document_passages(connection, row["id"])]
+    return DocumentDetailOut.model_validate({**row, "id": row["key"], "contents": contents})
+
+
+@router.delete("/documents/{document_id:path}")
+def forget(collection: str, document_id: str, parts: Parts, dry_run: bool = False) -> ForgottenOut:
+    """Forget a document and all that rested on it alone; with `dry_run`, only tell what that would be."""
+    with parts.database.write() as connection:
+        found = get_collection(connection, collection)
+        trial = connection.begin_nested()
+        commit = Commit(connection, found.id)
+        forgotten = commit.forget(document_id)
+        if forgotten is None:
+            raise NotFound("document", document_id)
+        if dry_run:
+            trial.rollback()
+        else:
+            trial.commit()
+    return ForgottenOut(
+        document_id=document_id,
+        passages=forgotten.passages,
+        phrases=forgotten.phrases,
+        facts=forgotten.facts,
+        dry_run=dry_run,
+    )
+
+
+def _document(index: int, given: DocumentIn) -> Document:
+    text = clean_text(given.text)
+    return Document(
+        id=given.id or content_id(given.title, text),
+        title=given.title,
+        text=text,
+        metadata=given.metadata,
+        source=given.source,
+        occurred_at=_moment(index, given.occurred_at),
+    )
+
+
+def _moment(index: int, given: datetime | None) -> datetime | None:
+    if given is None:
+        return None
+    field = f"documents.{index}.occurred_at"
+    if given.tzinfo is None:
+        raise InvalidInput(field, "needs a time zone, such as 2026-01-31T12:00:00Z")
+    try:
+        return given.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput(field, "lies outside the years 1 to 9999 in UTC") from None
+
+
+def _refuse_twins(documents: list[Document]) -> None:
+    first: dict[str, int] = {}
+    for index, document in enumerate(documents):
+        earlier = first.setdefault(document.id, index)
+        if earlier != index:
+            raise InvalidInput(
+                f"documents.{index}.id", f"{document.id!r} is used by documents.{earlier} too; give each its own id"
+            )
+
+
+async def _wait(parts: Services, job_id: str) -> JobOut | None:
+    def look() -> tuple[JobOut, bool]:
+        with parts.database.read() as connection:
+            job = get_job(connection, job_id)
+            return JobOut.of(job), bool(live_workers(list_workers(connection)))
+
+    while True:
+        job, someone_works = await asyncio.to_thread(look)
+        if job.state in ENDED:
+            return job
+        if not someone_works:
+            return None
+        await asyncio.sleep(POLL_S)

@@ -1,0 +1,62 @@
+"""Jobs: list, look at, follow, cancel, resume."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from memory_graph.store.jobs import get_job, list_jobs
+from service.schemas import JobOut, JobsOut
+from service.services import Parts
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+EVENT_S = 0.5
+
+
+@router.get("")
+def list_newest(parts: Parts, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> JobsOut:
+    """List the newest jobs, without their failed items."""
+    with parts.database.read() as connection:
+        return JobsOut(jobs=[JobOut.of(job) for job in list_jobs(connection, limit=limit)])
+
+
+@router.get("/{job_id}")
+def show(job_id: str, parts: Parts) -> JobOut:
+    """Return a job with its progress and the items that failed."""
+    with parts.database.read() as connection:
+        return JobOut.of(get_job(connection, job_id))
+
+
+# The dependency answers for an unknown job before the stream begins, while there still is a status to say so with.
+@router.get("/{job_id}/events", response_class=EventSourceResponse, dependencies=[Depends(show)])
+async def follow(job_id: str, parts: Parts) -> AsyncIterator[ServerSentEvent]:
+    """Follow a job: `progress` events while it runs, then one `done`."""
+    before = None
+    while True:
+        job = await asyncio.to_thread(show, job_id, parts)
+        if job.finished_at is not None:
+            yield ServerSentEvent(event="done", data=job.model_dump(mode="json"))
+            return
+        if job != before:
+            yield ServerSentEvent(event="progress", data=job.model_dump(mode="json"))
+            before = job
+        await asyncio.sleep(EVENT_S)
+
+
+@router.post("/{job_id}/cancel")
+def cancel(job_id: str, parts: Parts) -> JobOut:
+    """End a job: what it has committed stays, the rest is dropped."""
+    parts.jobs.cancel(job_id)
+    return show(job_id, parts)
+
+
+@router.post("/{job_id}/resume")
+def resume(job_id: str, parts: Parts) -> JobOut:
+    """Queue a failed job again for what it has left."""
+    parts.jobs.resume(job_id)
+    return show(job_id, parts)

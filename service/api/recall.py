@@ -1,0 +1,61 @@
+"""Search and query: what the memory finds, and what it answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Response
+from fastapi.responses import StreamingResponse
+from fastapi.sse import format_sse_event
+
+from retrieval.answer import AnswerParams, Token
+from retrieval.ask import ask, ask_streaming
+from retrieval.search import SearchResult
+from service.errors import problem_of_fault
+from service.schemas import HitOut, QueryIn, QueryOut, SearchIn, SearchOut
+from service.services import Parts, Services
+from service.wiring import answer_params
+
+router = APIRouter(prefix="/v1/collections/{collection}", tags=["recall"])
+
+
+@router.post("/search")
+def search(collection: str, body: SearchIn, parts: Parts) -> SearchOut:
+    """Find passages: `graph` walks from the question's phrases and nearest passages, `dense` ranks by similarity."""
+    return SearchOut.of(parts.searcher.search(collection, body.to_request()), trace=body.trace)
+
+
+@router.post(
+    "/query",
+    response_model=QueryOut,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "The answer; with `stream`, events"}},
+)
+async def query(collection: str, body: QueryIn, parts: Parts) -> QueryOut | Response:
+    """Answer a question with citations. With `stream`: events `hits`, `token` …, then `done` (or `error`)."""
+    params = answer_params(parts.settings, body.order)
+    if body.stream:
+        # The search comes before the stream begins, so that its errors still have a status of their own.
+        found = await run_sync(parts.searcher.search, collection, body.to_request())
+        return StreamingResponse(_events(found, body, parts, params), media_type="text/event-stream")
+    asked = await ask(parts.searcher, parts.generator, collection, body.to_request(), params)
+    return QueryOut.of(asked, parts.query_log.add(body.question, asked), trace=body.trace)
+
+
+async def _events(found: SearchResult, body: QueryIn, parts: Services, params: AnswerParams) -> AsyncIterator[bytes]:
+    hits = {"hits": [HitOut.of(hit).model_dump() for hit in found.hits], "version": found.version}
+    yield _event("hits", hits)
+    try:
+        async for event in ask_streaming(found, parts.generator, body.to_request(), params):
+            if isinstance(event, Token):
+                yield _event("token", {"text": event.text})
+            else:
+                query_id = parts.query_log.add(body.question, event)
+                yield _event("done", QueryOut.of(event, query_id, trace=body.trace).model_dump(mode="json"))
+    except Exception as error:  # noqa: BLE001 - the status is sent already: an event is what is left to say it with
+        yield _event("error", problem_of_fault(error, "the stream of an answer"))
+
+
+def _event(name: str, data: object) -> bytes:
+    return format_sse_event(event=name, data_str=json.dumps(data, ensure_ascii=False))

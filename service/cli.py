@@ -1,0 +1,86 @@
+"""The command line. Exit status: 0 ok, 1 the operation failed, 2 bad usage."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from tempfile import NamedTemporaryFile
+from types import TracebackType
+from typing import Annotated
+
+# Read by libraries at import: nothing is fetched from a model hub behind our back, nothing reports usage.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import typer
+
+from memory_graph.errors import InvalidInput, SharpwaveError
+from service import __version__
+from service.commands import evaluate, ingest, installation, memory, recall, server
+from service.commands.output import console, out
+
+app = typer.Typer(
+    name="sharpwave",
+    help="Long-term memory for a language model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(server.up)
+app.command()(server.serve)
+app.command()(server.worker)
+app.command()(ingest.ingest)
+app.command()(recall.search)
+app.command()(recall.ask)
+app.command()(memory.forget)
+app.add_typer(memory.collections_app, name="collections")
+app.add_typer(memory.jobs_app, name="jobs")
+app.command("eval")(evaluate.evaluate)
+app.add_typer(evaluate.bench_app, name="bench")
+app.add_typer(installation.models_app, name="models")
+app.add_typer(installation.db_app, name="db")
+app.command()(installation.doctor)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit()
+
+
+def main() -> None:
+    """Run the command; an error that we know ends in one line on standard error."""
+    sys.excepthook = _report_unexpected
+    try:
+        typer.main.get_command(app)()  # not app(): that would put its own hook over ours
+    except InvalidInput as error:
+        _fail(error.message, 2)
+    except SharpwaveError as error:
+        _fail(error.message, 1)
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
+    except BrokenPipeError:
+        os._exit(0)  # the reader of our output left, as `head` does
+
+
+def _report_unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Keep the details of a fault of ours in a file, and tell the user in one line where they are."""
+    with NamedTemporaryFile("w", prefix="sharpwave-fault-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        traceback.print_exception(kind, error, trace, file=file)
+    console.print(f"error: a fault inside sharpwave ({kind.__name__}); the details are in {file.name}", markup=False)
+
+
+def _fail(message: str, status: int) -> None:
+    console.print(f"error: {message}", markup=False, style="red")
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

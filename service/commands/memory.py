@@ -1,0 +1,193 @@
+"""``collections``, ``jobs`` and ``forget``: what the memory holds and what is being done to it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ingest.jobs import JobQueue
+from memory_graph.errors import InvalidInput, NotFound
+from memory_graph.store import jobs as job_store
+from memory_graph.store.collections import (
+    count_contents,
+    create_collection,
+    delete_collection,
+    get_collection,
+    list_collections,
+)
+from memory_graph.store.learning import Commit
+from service.app import DEFAULT_COLLECTION
+from service.commands.output import AsJson, CollectionOption, DataDir, console, out, print_json
+from service.schemas import COLLECTION_NAME, CollectionOut, CollectionsOut, ForgottenOut, JobOut, JobsOut
+from service.settings import read_settings
+from service.wiring import open_database
+
+collections_app = typer.Typer(help="List, create and delete collections.", invoke_without_command=True)
+jobs_app = typer.Typer(help="List, show, cancel and resume ingestion jobs.", invoke_without_command=True)
+
+JobId = Annotated[str, typer.Argument(help="The job's id.")]
+
+
+@collections_app.callback()
+def collections(context: typer.Context, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    if context.invoked_subcommand is None:
+        list_all(as_json, data_dir)
+
+
+@collections_app.command("list")
+def list_all(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """List the collections."""
+    database = open_database(read_settings(data_dir=data_dir))
+    with database.read() as connection:
+        found = [CollectionOut.of(one, count_contents(connection, one.id)) for one in list_collections(connection)]
+    if as_json:
+        print_json(CollectionsOut(collections=found))
+        return
+    if not found:
+        out.print("No collections yet: `sharpwave ingest PATH` makes one.")
+        return
+    table = Table("Collection", "Documents", "Passages", "Phrases", "Facts", "Version", "Description")
+    for column in table.columns[1:6]:
+        column.justify = "right"
+    for one in found:
+        counts = (one.documents, one.passages, one.phrases, one.facts, one.version)
+        table.add_row(one.name, *(f"{count:,}" for count in counts), escape(one.description))
+    out.print(table)
+
+
+@collections_app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits, - and _.")],
+    description: Annotated[str, typer.Option(help="What it is for.")] = "",
+    data_dir: DataDir = None,
+) -> None:
+    """Create an empty collection."""
+    if COLLECTION_NAME.fullmatch(name) is None:
+        raise InvalidInput("NAME", "must be lower-case letters, digits, - and _, at most 63 characters")
+    database = open_database(read_settings(data_dir=data_dir))
+    with database.write() as connection:
+        create_collection(connection, name, description)
+    console.print(f"Made the collection {name}.")
+
+
+@collections_app.command("delete")
+def delete(
+    name: Annotated[str, typer.Argument(help="The collection.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Delete a collection with all that it holds."""
+    database = open_database(read_settings(data_dir=data_dir))
+    with database.read() as connection:
+        counts = count_contents(connection, get_collection(connection, name).id)
+    if not yes:
+        typer.confirm(f"Delete {name} with its {counts.documents} documents?", abort=True)
+    with database.write() as connection:
+        delete_collection(connection, name)
+    console.print(f"Deleted the collection {name}.")
+
+
+@jobs_app.callback()
+def jobs(context: typer.Context, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    if context.invoked_subcommand is None:
+        list_jobs(as_json, data_dir)
+
+
+@jobs_app.command("list")
+def list_jobs(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """List the newest jobs."""
+    database = open_database(read_settings(data_dir=data_dir))
+    with database.read() as connection:
+        found = [JobOut.of(job) for job in job_store.list_jobs(connection)]
+    if as_json:
+        print_json(JobsOut(jobs=found))
+        return
+    if not found:
+        out.print("No jobs yet.")
+        return
+    table = Table("Job", "Collection", "State", "Documents", "Passages", "Known", "Failed", "Created (UTC)")
+    for job in found:
+        counts = (job.progress.documents, job.progress.passages, job.progress.known, job.progress.failed)
+        table.add_row(
+            job.id,
+            job.collection,
+            job.state,
+            *(f"{count:,}" for count in counts),
+            f"{job.created_at:%Y-%m-%d %H:%M:%S}",
+        )
+    out.print(table)
+
+
+@jobs_app.command("show")
+def show(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Show a job with its progress and the items that failed."""
+    database = open_database(read_settings(data_dir=data_dir))
+    with database.read() as connection:
+        job = JobOut.of(job_store.get_job(connection, job_id))
+    if as_json:
+        print_json(job)
+        return
+    out.print(f"Job {job.id} into {job.collection}: [bold]{job.state}[/bold]")
+    progress = job.progress
+    out.print(
+        f"{progress.documents} documents learned, {progress.passages} passages; {progress.known} known already, "
+        f"{progress.failed} failed, of {progress.total}"
+    )
+    if job.seconds:
+        out.print("Seconds by stage: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in job.seconds.items()))
+    for failure in job.failures:
+        out.print(f"  [red]{escape(failure.name)}[/red] ({failure.reason}): {escape(failure.error)}")
+    if job.error:
+        out.print(f"[red]{escape(job.error)}[/red]")
+
+
+@jobs_app.command("cancel")
+def cancel(job_id: JobId, data_dir: DataDir = None) -> None:
+    """End a job; what it has committed stays."""
+    JobQueue(open_database(read_settings(data_dir=data_dir))).cancel(job_id)
+    console.print(f"Cancelled job {job_id}; what it had learned stays.")
+
+
+@jobs_app.command("resume")
+def resume(job_id: JobId, data_dir: DataDir = None) -> None:
+    """Queue a failed job again for what it has left."""
+    JobQueue(open_database(read_settings(data_dir=data_dir))).resume(job_id)
+    console.print(f"Job {job_id} waits for a worker.")
+
+
+def forget(
+    document_id: Annotated[str, typer.Argument(help="The document's id (for a file, its path).")],
+    collection: CollectionOption = DEFAULT_COLLECTION,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Forget a document and all that rested on it alone."""
+    database = open_database(read_settings(data_dir=data_dir))
+    with database.write() as connection:
+        found = get_collection(connection, collection)
+        trial = connection.begin_nested()
+        forgotten = Commit(connection, found.id).forget(document_id)
+        if forgotten is None:
+            raise NotFound("document", document_id)
+        if dry_run:
+            trial.rollback()
+        else:
+            trial.commit()
+    report = ForgottenOut(
+        document_id=document_id,
+        passages=forgotten.passages,
+        phrases=forgotten.phrases,
+        facts=forgotten.facts,
+        dry_run=dry_run,
+    )
+    if as_json:
+        print_json(report)
+        return
+    verb = "Would forget" if dry_run else "Forgot"
+    out.print(
+        f"{verb} {escape(document_id)}: {report.passages} passages, {report.phrases} phrases, {report.facts} facts."
+    )

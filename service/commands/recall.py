@@ -1,0 +1,163 @@
+"""``search`` and ``ask``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from textwrap import fill, indent
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+from pydantic import ValidationError
+from rich.markup import escape
+
+from memory_graph.database import Database
+from memory_graph.errors import InvalidInput
+from retrieval.ask import ask as ask_memory
+from retrieval.search import Searcher
+from retrieval.views import ViewCache
+from service.app import DEFAULT_COLLECTION, ensure_default_collection
+from service.commands.output import AsJson, CollectionOption, DataDir, console, out, print_json
+from service.local import find_service
+from service.query_log import QueryLog
+from service.schemas import QueryIn, QueryOut, SearchIn, SearchOut
+from service.settings import Settings, read_settings
+from service.wiring import answer_params, open_database, open_embedder, open_generator
+
+ModeOption = Annotated[Literal["graph", "dense"], typer.Option("--mode", help="How passages are found.")]
+FilterOption = Annotated[
+    str, typer.Option("--filter", help='Limits what is returned, as JSON: {"year": {"gte": 1900}}.')
+]
+Got = TypeVar("Got", SearchOut, QueryOut)
+Shape = TypeVar("Shape", SearchIn, QueryIn)
+TraceOption = Annotated[bool, typer.Option("--trace", help="Tell what each stage saw and did (with --json).")]
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    collection: CollectionOption = DEFAULT_COLLECTION,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many passages, 1 to 1000.")] = 10,
+    mode: ModeOption = "graph",
+    filter_: FilterOption = "{}",
+    trace: TraceOption = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Find the passages that bear on a question."""
+    settings = read_settings(data_dir=data_dir)
+    body = _checked(SearchIn, query=query, top_k=top_k, mode=mode, filter=_filter(filter_), trace=trace)
+
+    def here(database: Database) -> SearchOut:
+        searcher = Searcher(database, ViewCache(database), open_embedder(settings))
+        return SearchOut.of(searcher.search(collection, body.to_request()), trace=trace)
+
+    found = _there_or_here(settings, f"/v1/collections/{collection}/search", body, SearchOut, here)
+    if as_json:
+        print_json(found)
+        return
+    if not found.hits:
+        out.print("Nothing found.")
+    for hit in found.hits:
+        page = f" · p. {hit.page}" if hit.page else ""
+        out.print(
+            f"[bold]{hit.rank}. {escape(hit.title)}[/bold] [dim]{escape(hit.document_id)}{page} · {hit.score:.4f}[/dim]"
+        )
+        out.print(escape(indent(fill(_shorten(hit.text), width=min(out.width, 100) - 3), "   ")) + "\n")
+    _footer(found.version, found.timings_ms, found.fallback_reason)
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="The question.")],
+    collection: CollectionOption = DEFAULT_COLLECTION,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many passages are read.")] = 5,
+    mode: ModeOption = "graph",
+    filter_: FilterOption = "{}",
+    order: Annotated[
+        Literal["edges", "best_first", "document"],
+        typer.Option("--order", help="In which order the passages are read."),
+    ] = "edges",
+    trace: TraceOption = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Answer a question from the memory, with citations."""
+    settings = read_settings(data_dir=data_dir)
+    body = _checked(
+        QueryIn, question=question, top_k=top_k, mode=mode, filter=_filter(filter_), order=order, trace=trace
+    )
+
+    def here(database: Database) -> QueryOut:
+        return asyncio.run(_answer(settings, database, collection, body))
+
+    with console.status("Thinking…"):
+        found = _there_or_here(settings, f"/v1/collections/{collection}/query", body, QueryOut, here)
+    if as_json:
+        print_json(found)
+        return
+    out.print(f"[bold]{escape(found.answer)}[/bold]")
+    if found.extractive:
+        out.print("[yellow]Quoted from the passages, because no answer could be generated.[/yellow]")
+    for citation in found.citations:
+        mark = "" if citation.supported else " [yellow](does not carry the answer by itself)[/yellow]"
+        out.print(f"  [cyan]\\[{citation.n}][/cyan] {escape(citation.title)}: “{escape(citation.quote)}”{mark}")
+    _footer(found.version, found.timings_ms, found.fallback_reason)
+
+
+async def _answer(settings: Settings, database: Database, collection: str, body: QueryIn) -> QueryOut:
+    searcher = Searcher(database, ViewCache(database), open_embedder(settings))
+    generator = open_generator(settings)
+    log = QueryLog(database)
+    try:
+        params = answer_params(settings, body.order)
+        asked = await ask_memory(searcher, generator, collection, body.to_request(), params)
+        query_id = log.add(body.question, asked)
+        log.flush()
+        return QueryOut.of(asked, query_id, trace=body.trace)
+    finally:
+        await generator.aclose()
+
+
+def _there_or_here(
+    settings: Settings, path: str, body: SearchIn | QueryIn, shape: type[Got], here: Callable[[Database], Got]
+) -> Got:
+    """Ask the service that runs on this data folder, else load the models into this process."""
+    service = find_service(settings)
+    if service is not None:
+        return shape.model_validate_json(service.post(path, body.model_dump(mode="json")))
+    database = open_database(settings)
+    try:
+        ensure_default_collection(database)
+        return here(database)
+    finally:
+        database.close()
+
+
+def _checked(shape: type[Shape], **values: Any) -> Shape:
+    try:
+        return shape(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidInput(".".join(str(part) for part in first["loc"]), first["msg"]) from error
+
+
+def _filter(text: str) -> dict[str, Any]:
+    try:
+        conditions = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput("--filter", f"is not JSON ({error})") from error
+    if not isinstance(conditions, dict):
+        raise InvalidInput("--filter", 'must be a JSON object such as {"source": "letters"}')
+    return conditions
+
+
+def _shorten(text: str, limit: int = 400) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= limit else flat[:limit].rsplit(" ", 1)[0] + " …"
+
+
+def _footer(version: int, timings_ms: dict[str, float], fallback_reason: str | None) -> None:
+    stages = ", ".join(f"{name} {ms:.0f}" for name, ms in timings_ms.items() if name != "total")
+    out.print(f"[dim]version {version} · {timings_ms.get('total', 0):.0f} ms ({stages})[/dim]")
+    if fallback_reason:
+        out.print(f"[yellow]{escape(fallback_reason)}[/yellow]")

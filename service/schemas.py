@@ -1,0 +1,361 @@
+"""The shapes of requests and responses, shared by the HTTP API and the command line's ``--json``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from math import isfinite
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from memory_graph.store.collections import Collection, Counts
+from memory_graph.store.jobs import Job
+from memory_graph.types import Citation, Hit
+from retrieval.ask import Asked
+from retrieval.search import SearchRequest, SearchResult
+
+COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+MAX_QUESTION_CHARS = 8_000
+MAX_DOCUMENTS = 1_000
+MAX_DOCUMENT_CHARS = 20_000_000
+MAX_DEPTH = 100
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain the character NUL")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("must not contain half of a surrogate pair") from None
+    return text
+
+
+def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
+    waiting: list[tuple[Any, int]] = [(value, 0)]
+    while waiting:
+        one, depth = waiting.pop()
+        if depth > MAX_DEPTH:  # far below where Python's own JSON gives up
+            raise ValueError(f"must not be nested deeper than {MAX_DEPTH}")
+        if isinstance(one, str):
+            _storable(one)
+        elif isinstance(one, float) and not isfinite(one):
+            raise ValueError("must not contain NaN or an infinite number")
+        elif isinstance(one, dict):
+            waiting += ((inner, depth + 1) for pair in one.items() for inner in pair)
+        elif isinstance(one, list):
+            waiting += ((inner, depth + 1) for inner in one)
+    return value
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+Storable = Annotated[str, AfterValidator(_storable)]
+StorableJson = Annotated[dict[str, Any], AfterValidator(_storable_json)]
+Question = Annotated[Storable, AfterValidator(_not_blank), Field(max_length=MAX_QUESTION_CHARS)]
+CollectionName = Annotated[str, Field(pattern=f"^{COLLECTION_NAME.pattern}$")]
+
+
+class In(BaseModel):
+    """A request: unknown fields are errors, so that a typing mistake is not silently ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Out(BaseModel):
+    """A response."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class CollectionIn(In):
+    name: CollectionName
+    description: Annotated[Storable, Field(max_length=2_000)] = ""
+
+
+class CollectionOut(Out):
+    name: str
+    description: str
+    version: int
+    documents: int
+    passages: int
+    phrases: int
+    facts: int
+    embedder: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, collection: Collection, counts: Counts) -> CollectionOut:
+        return cls.model_validate(
+            {name: getattr(collection, name) for name in ("name", "description", "version", "embedder", "created_at")}
+            | {name: getattr(counts, name) for name in ("documents", "passages", "phrases", "facts")}
+        )
+
+
+class CollectionsOut(Out):
+    collections: list[CollectionOut]
+
+
+class DocumentIn(In):
+    text: Annotated[Storable, AfterValidator(_not_blank), Field(max_length=MAX_DOCUMENT_CHARS)]
+    id: Annotated[Storable, Field(min_length=1, max_length=1_000)] | None = None
+    title: Annotated[Storable, Field(max_length=1_000)] = ""
+    metadata: StorableJson = Field(default_factory=dict)
+    source: Annotated[Storable, Field(max_length=2_000)] | None = None
+    occurred_at: datetime | None = None
+
+
+class DocumentsIn(In):
+    documents: Annotated[list[DocumentIn], Field(min_length=1, max_length=MAX_DOCUMENTS)]
+    split: Literal["recursive", "none"] = "recursive"
+    wait: bool = False
+
+
+class DocumentOut(Out):
+    id: str
+    title: str
+    source: str | None
+    metadata: dict[str, Any]
+    occurred_at: datetime | None
+    passages: int
+    version: int
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> DocumentOut:
+        return cls.model_validate({**row, "id": row["key"]})
+
+
+class PassageOut(Out):
+    id: int
+    ordinal: int
+    text: str
+    heading: str
+    page: int | None
+
+
+class DocumentDetailOut(DocumentOut):
+    contents: list[PassageOut]
+
+
+class DocumentsOut(Out):
+    documents: list[DocumentOut]
+    next_cursor: str | None
+
+
+class ForgottenOut(Out):
+    document_id: str
+    passages: int
+    phrases: int
+    facts: int
+    dry_run: bool
+
+
+class JobRef(Out):
+    job_id: str
+
+
+class FailureOut(Out):
+    name: str
+    reason: str
+    error: str
+
+
+class ProgressOut(Out):
+    documents: int
+    passages: int
+    total: int
+    known: int
+    failed: int
+    bytes: int
+    total_bytes: int
+
+
+class JobOut(Out):
+    id: str
+    collection: str
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    split: str
+    progress: ProgressOut
+    failures: list[FailureOut]
+    error: str | None
+    version: int | None
+    seconds: dict[str, float]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, job: Job) -> JobOut:
+        progress = ProgressOut(
+            documents=job.documents,
+            passages=job.passages,
+            # A file of lines holds more documents than were given: what came of it counts as soon as it is known.
+            total=max(job.items, job.documents + job.known + job.failed),
+            known=job.known,
+            failed=job.failed,
+            bytes=min(job.done, job.size),
+            total_bytes=job.size,
+        )
+        own = ("id", "collection", "state", "split", "error", "version", "created_at", "started_at", "finished_at")
+        values = {name: getattr(job, name) for name in own}
+        failures = [FailureOut.model_validate(failure) for failure in job.failures]
+        return cls(**values, progress=progress, failures=failures, seconds=dict(job.seconds))
+
+
+class JobsOut(Out):
+    jobs: list[JobOut]
+
+
+class SearchOptions(In):
+    top_k: Annotated[int, Field(ge=1, le=1000)] = 10
+    mode: Literal["graph", "dense"] = "graph"
+    filter: StorableJson = Field(default_factory=dict)
+    min_version: Annotated[int, Field(ge=0)] = 0
+    trace: bool = False
+
+
+class SearchIn(SearchOptions):
+    query: Question
+
+    def to_request(self) -> SearchRequest:
+        return SearchRequest(
+            query=self.query, top_k=self.top_k, mode=self.mode, filter=self.filter, min_version=self.min_version
+        )
+
+
+class HitOut(Out):
+    passage_id: int
+    document_id: str
+    title: str
+    text: str
+    score: float
+    rank: int
+    page: int | None
+    source: str | None
+
+    @classmethod
+    def of(cls, hit: Hit) -> HitOut:
+        return cls.model_validate(hit)
+
+
+class StageOut(Out):
+    name: str
+    ms: float
+    detail: dict[str, Any]
+
+
+class SearchOut(Out):
+    hits: list[HitOut]
+    version: int
+    fallback_reason: str | None
+    timings_ms: dict[str, float]
+    trace: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, result: SearchResult, *, trace: bool) -> SearchOut:
+        stages = [StageOut.model_validate(stage).model_dump() for stage in result.stages]
+        return cls(
+            hits=[HitOut.of(hit) for hit in result.hits],
+            version=result.version,
+            fallback_reason=result.fallback_reason,
+            timings_ms=result.timings_ms,
+            trace={"stages": stages} if trace else None,
+        )
+
+
+class QueryIn(SearchOptions):
+    question: Question
+    top_k: Annotated[int, Field(ge=1, le=1000)] = 5
+    strategy: Literal["direct"] = "direct"
+    order: Literal["edges", "best_first", "document"] = "edges"
+    stream: bool = False
+
+    def to_request(self) -> SearchRequest:
+        return SearchRequest(
+            query=self.question, top_k=self.top_k, mode=self.mode, filter=self.filter, min_version=self.min_version
+        )
+
+
+class CitationOut(Out):
+    n: int
+    passage_id: int
+    document_id: str
+    title: str
+    quote: str
+    supported: bool
+
+    @classmethod
+    def of(cls, citation: Citation) -> CitationOut:
+        return cls.model_validate(citation)
+
+
+class UsageOut(Out):
+    prompt_tokens: int
+    completion_tokens: int
+    calls: int
+
+
+class QueryOut(Out):
+    query_id: str
+    answer: str
+    found: bool
+    extractive: bool
+    citations: list[CitationOut]
+    hits: list[HitOut]
+    notes: list[dict[str, Any]]
+    strategy: str
+    usage: UsageOut
+    version: int
+    timings_ms: dict[str, float]
+    fallback_reason: str | None
+    trace: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, asked: Asked, query_id: str, *, trace: bool) -> QueryOut:
+        return cls(
+            query_id=query_id,
+            answer=asked.answer.text,
+            found=asked.answer.found,
+            extractive=asked.answer.extractive,
+            citations=[CitationOut.of(citation) for citation in asked.answer.citations],
+            hits=[HitOut.of(hit) for hit in asked.found.hits],
+            notes=[],
+            strategy="direct",
+            usage=UsageOut.model_validate(asked.answer.usage),
+            version=asked.found.version,
+            timings_ms=asked.timings_ms,
+            fallback_reason=asked.fallback_reason,
+            trace=asked.trace() if trace else None,
+        )
+
+
+class QueryLogOut(Out):
+    id: str
+    collection: str
+    question: str
+    answer: str
+    found: bool
+    fallback_reason: str | None
+    version: int
+    milliseconds: int
+    created_at: datetime
+
+
+class QueryDetailOut(QueryLogOut):
+    trace: dict[str, Any]
+
+
+class QueriesOut(Out):
+    queries: list[QueryLogOut]
+
+
+class StateOut(Out):
+    ready: bool
+    parts: dict[str, str]

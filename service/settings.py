@@ -1,0 +1,60 @@
+"""Every setting, read once from the environment (``SHARPWAVE_*``); below this layer nobody looks at the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from memory_graph.errors import InvalidInput
+
+
+class Settings(BaseSettings):
+    """The settings of one installation; each is documented in docs/configuration.md."""
+
+    model_config = SettingsConfigDict(env_prefix="SHARPWAVE_", env_ignore_empty=True)
+
+    data_dir: Path = Field(default_factory=lambda: user_data_path("sharpwave"))
+    database_url: str = ""
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    admin_key: SecretStr = SecretStr("")
+    embedder: str = "all-MiniLM-L6-v2"
+    extractor: str = "en_core_web_sm-3.8.0"
+    extract_facts: bool = True
+    generator_url: str = ""
+    generator_model: str = ""
+    generator_api_key: SecretStr = SecretStr("")
+    generator_timeout_s: float = Field(default=60.0, gt=0)
+    generator_max_tokens: int = Field(default=160, ge=16)
+    threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    max_file_mb: int = Field(default=100, ge=1)
+    offline: bool = False
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database's URL: the one that was set, or SQLite in the data folder."""
+        return self.database_url or f"sqlite:///{self.data_dir.expanduser().absolute() / 'sharpwave.db'}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no key is needed."""
+        return not self.admin_key.get_secret_value()
+
+
+def read_settings(**overrides: object) -> Settings:
+    """Read the settings; ``overrides`` that are not None win over the environment.
+
+    Errors: ``InvalidInput`` naming the environment variable and what is wrong with it.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "SHARPWAVE_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise InvalidInput(name, f"{first['msg']} (it is {first['input']!r})") from error

@@ -1,0 +1,103 @@
+"""Puts the parts together from the settings; nothing else knows which implementation stands behind a protocol."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from ingest.extraction import ExtractionParams
+from ingest.extraction_pool import ExtractionPool
+from ingest.formats import ReadLimits
+from ingest.pipeline import Learner
+from ingest.splitter import SplitParams, Splitter
+from ingest.worker import Worker, prepare_queue
+from memory_graph.database import Database, check_schema, schema_state, upgrade_schema
+from memory_graph.errors import StoreUnavailable
+from retrieval import models
+from retrieval.answer import AnswerParams
+from retrieval.embedded import EmbeddedGenerator
+from retrieval.embedder import Embedder, SentenceTransformerEmbedder
+from retrieval.generator import ClientParams, Generator, OpenAIGenerator
+from retrieval.reorder import Order
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MB = 2**20
+CONTEXT_TOKENS = 4096
+# On a CPU the time of an answer is that of reading: half of it is saved, and the small model errs less.
+EMBEDDED_SENTENCES = 2
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the database, creating an empty one's schema.
+
+    Errors: ``StoreVersionMismatch`` for another schema, ``StoreUnavailable`` where it cannot be opened or written.
+    """
+    database = Database(settings.resolved_database_url)
+    if database.path is not None:
+        try:
+            database.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"cannot make the folder {database.path.parent}: {error.strerror}. Name another with SHARPWAVE_DATA_DIR"
+            ) from error
+    if schema_state(database) == "empty":
+        upgrade_schema(database)
+        prepare_queue(database)
+    check_schema(database)
+    return database
+
+
+def find_model(settings: Settings, name: str, progress: models.Progress | None = None) -> Path:
+    """Return what a model's loader is given; pulls the model first where it is not in the cache."""
+    model, root = models.find(name), models.models_dir()
+    if not models.is_present(model, root):
+        log.info("fetching the model %s, %.0f MB", name, model.size / MB)
+    models.ensure(model, root, progress=progress, offline=settings.offline)
+    return models.locate(model, root)
+
+
+def open_embedder(settings: Settings) -> Embedder:
+    """Load the embedder."""
+    folder = find_model(settings, settings.embedder)
+    return SentenceTransformerEmbedder(folder, name=settings.embedder, threads=settings.threads)
+
+
+def open_generator(settings: Settings) -> Generator:
+    """Make the generator: a server that speaks the OpenAI API where one is set, else the embedded model."""
+    params = ClientParams(total_timeout_s=settings.generator_timeout_s)
+    if settings.generator_url:
+        key = settings.generator_api_key.get_secret_value()
+        return OpenAIGenerator(settings.generator_url, settings.generator_model, key, params=params)
+    name = settings.generator_model or models.default_for("generator").name
+    return EmbeddedGenerator(find_model(settings, name), settings.threads, CONTEXT_TOKENS, params=params)
+
+
+def answer_params(settings: Settings, order: Order = "edges") -> AnswerParams:
+    """Return how answers are made: the small embedded model reads a few sentences of each passage, a server all."""
+    sentences = None if settings.generator_url else EMBEDDED_SENTENCES
+    return AnswerParams(order=order, max_tokens=settings.generator_max_tokens, sentences=sentences)
+
+
+def make_learner(settings: Settings, database: Database, embedder: Embedder | None = None) -> Callable[[], Learner]:
+    """Return a function that loads what learning needs, once it is called."""
+
+    def build() -> Learner:
+        tokenizer = find_model(settings, settings.embedder) / "tokenizer.json"
+        pool = ExtractionPool(find_model(settings, settings.extractor), ExtractionParams(facts=settings.extract_facts))
+        return Learner(
+            database,
+            embedder or open_embedder(settings),
+            pool,
+            {mode: Splitter(tokenizer, SplitParams(mode=mode)) for mode in ("recursive", "none")},
+            limits=ReadLimits(max_file_bytes=settings.max_file_mb * MB),
+        )
+
+    return build
+
+
+def make_worker(settings: Settings, database: Database) -> Worker:
+    """Return a worker of this process, not yet started."""
+    return Worker(database, make_learner(settings, database))
