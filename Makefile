@@ -1,0 +1,38 @@
+# setup: the environment and the models · run: see it work · test: prove it · check: lint and types · stop: end the service
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup run stop test check models clean
+
+setup: $(VENV)/.installed models
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt 'torch==2.13.0'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,dev,bench]'
+	touch $@
+
+models: $(VENV)/.installed
+	$(BIN)/sharpwave models pull
+
+run: setup
+	deploy/demo.sh
+
+stop:
+	deploy/stop.sh
+
+test: setup
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/comparison
+	$(BIN)/python -m pytest tests/integration
+
+check: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
