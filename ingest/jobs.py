@@ -14,7 +14,7 @@ from uuid import uuid4
 from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 from sqlalchemy import Connection
 
-from ingest.pipeline import document_to_json
+from ingest.staging import document_to_json
 from memory_graph.database import Database
 from memory_graph.errors import Conflict
 from memory_graph.store import jobs as job_store

@@ -7,7 +7,6 @@ so a job that is killed anywhere goes on where its last commit stood.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from ingest.extraction_pool import Extracted, ExtractionPool
 from ingest.formats import ReadLimits
 from ingest.readers import read_bytes, read_file
 from ingest.splitter import Splitter
+from ingest.staging import document_from_json, hash_document
 from memory_graph.database import Database
 from memory_graph.errors import UnreadableDocument
 from memory_graph.store import jobs as job_store
@@ -347,45 +347,6 @@ class Learner:
         version = commit.finish()
         if commit.changed:
             job_store.note_version(connection, job_id, version)
-
-
-def hash_document(document: Document, split: str) -> str:
-    """Hash all that decides what is learned from a document; equal under the same id means already known."""
-    return hash_text(
-        document.title,
-        document.text,
-        json.dumps(dict(document.metadata), sort_keys=True, ensure_ascii=False),
-        document.source or "",
-        document.occurred_at.isoformat() if document.occurred_at else "",
-        split,
-    )
-
-
-def document_to_json(document: Document) -> dict[str, object]:
-    """Return a document as it is staged in a job's item."""
-    return {
-        "id": document.id,
-        "title": document.title,
-        "text": document.text,
-        "metadata": dict(document.metadata),
-        "source": document.source,
-        "occurred_at": document.occurred_at.isoformat() if document.occurred_at else None,
-    }
-
-
-def document_from_json(payload: Mapping[str, object]) -> Document:
-    """Return the document that ``document_to_json`` staged."""
-    from datetime import datetime
-
-    moment = payload["occurred_at"]
-    return Document(
-        id=str(payload["id"]),
-        title=str(payload["title"]),
-        text=str(payload["text"]),
-        metadata=payload["metadata"],  # type: ignore[arg-type]
-        source=None if payload["source"] is None else str(payload["source"]),
-        occurred_at=datetime.fromisoformat(str(moment)) if moment else None,
-    )
 
 
 def _learned(

@@ -349,3 +349,19 @@ class Commit:
                 for row_id in row_ids
             ],
         )
+
+
+def forget_document(connection: Connection, collection_id: int, key: str, *, dry_run: bool = False) -> Forgotten:
+    """Forget a document in a commit of its own; with ``dry_run`` only tell what that would remove.
+
+    Errors: ``NotFound`` for the document.
+    """
+    trial = connection.begin_nested()
+    forgotten = Commit(connection, collection_id).forget(key)
+    if forgotten is None:
+        raise NotFound("document", key)
+    if dry_run:
+        trial.rollback()
+    else:
+        trial.commit()
+    return forgotten

@@ -16,7 +16,7 @@ from ingest.worker import live_workers
 from memory_graph.errors import InvalidInput, NotFound
 from memory_graph.store.collections import get_collection
 from memory_graph.store.jobs import Failure, NewItem, get_job, list_workers
-from memory_graph.store.learning import Commit
+from memory_graph.store.learning import forget_document
 from memory_graph.store.reading import document_passages, get_document, list_documents
 from memory_graph.types import Document
 from service.schemas import (
@@ -116,15 +116,7 @@ def forget(collection: str, document_id: str, parts: Parts, dry_run: bool = Fals
     """Forget a document and all that rested on it alone; with `dry_run`, only tell what that would be."""
     with parts.database.write() as connection:
         found = get_collection(connection, collection)
-        trial = connection.begin_nested()
-        commit = Commit(connection, found.id)
-        forgotten = commit.forget(document_id)
-        if forgotten is None:
-            raise NotFound("document", document_id)
-        if dry_run:
-            trial.rollback()
-        else:
-            trial.commit()
+        forgotten = forget_document(connection, found.id, document_id, dry_run=dry_run)
     return ForgottenOut(
         document_id=document_id,
         passages=forgotten.passages,

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ingest.jobs import JobQueue
-from memory_graph.errors import InvalidInput, NotFound
+from memory_graph.errors import InvalidInput
 from memory_graph.store import jobs as job_store
 from memory_graph.store.collections import (
     count_contents,
@@ -18,7 +18,7 @@ from memory_graph.store.collections import (
     get_collection,
     list_collections,
 )
-from memory_graph.store.learning import Commit
+from memory_graph.store.learning import forget_document
 from service.app import DEFAULT_COLLECTION
 from service.commands.output import AsJson, CollectionOption, DataDir, console, out, print_json
 from service.schemas import COLLECTION_NAME, CollectionOut, CollectionsOut, ForgottenOut, JobOut, JobsOut
@@ -169,14 +169,7 @@ def forget(
     database = open_database(read_settings(data_dir=data_dir))
     with database.write() as connection:
         found = get_collection(connection, collection)
-        trial = connection.begin_nested()
-        forgotten = Commit(connection, found.id).forget(document_id)
-        if forgotten is None:
-            raise NotFound("document", document_id)
-        if dry_run:
-            trial.rollback()
-        else:
-            trial.commit()
+        forgotten = forget_document(connection, found.id, document_id, dry_run=dry_run)
     report = ForgottenOut(
         document_id=document_id,
         passages=forgotten.passages,

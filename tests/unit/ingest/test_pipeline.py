@@ -18,10 +18,8 @@ from ingest.pipeline import (
     JobEnded,
     Learner,
     PipelineParams,
-    document_from_json,
-    document_to_json,
-    hash_document,
 )
+from ingest.staging import document_from_json, document_to_json, hash_document
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, NotFound, StoreFull
 from memory_graph.store.jobs import Failure, Job, NewItem, end_job
