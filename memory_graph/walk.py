@@ -2,22 +2,72 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from memory_graph.graph import Graph, Shares
+from memory_graph.push import arrays_of, push
+
+Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WalkParams:
-    """``damping`` is the probability of following an edge; the iteration ends at an L1 change below ``tolerance``."""
+    """``damping`` is the probability of following an edge, ``shares`` divide a phrase's mass among its kinds of edges.
 
+    ``mode`` *push* is local: it stops where no node holds more than ``epsilon`` times its out-degree, so a smaller
+    value is closer and slower. *exact* is the power iteration over the whole graph, which ends at an L1 change below
+    ``tolerance``.
+    """
+
+    mode: Literal["push", "exact"] = "push"
     damping: float = 0.5
-    tolerance: float = 1e-8
-    max_iterations: int = 100
+    shares: Shares = field(default_factory=Shares)
+    epsilon: float = 2e-5
+    tolerance: float = 1e-12
+    max_iterations: int = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """The nodes that a walk reached (n,), passages first by number, and their scores (n,), in no order.
+
+    Scores of a push are lower bounds: they fall short of the exact ones by ``residual`` in sum, which is thus the error
+    in L1. ``edges`` is how many were followed.
+    """
+
+    nodes: Ints
+    scores: Floats
+    residual: float
+    edges: int
+
+
+def walk(graph: Graph, seeds: Ints, masses: Floats, params: WalkParams) -> Walk:
+    """Walk from ``seeds`` (k,), distinct living nodes with ``masses`` (k,) that sum to 1; phrases follow the passages.
+
+    π = (1-d)·r + d·(S π + r·m), where m is the mass on nodes without edges: it returns to the reset vector r.
+    """
+    if params.mode == "exact":
+        reset = np.zeros(graph.n_nodes)
+        reset[seeds] = masses
+        step = graph.transition(params.shares)
+        scores = power_iteration(step, reset, params)
+        nodes = np.flatnonzero(scores)
+        return Walk(nodes=nodes, scores=scores[nodes], residual=0.0, edges=int(step.nnz))
+    nodes, settled, left, edges, _ = push(
+        arrays_of(graph), seeds, masses, params.damping, params.epsilon, params.shares
+    )
+    # Without the mass that dangling nodes return, x = (1-d)·r + d·S·x is π but for its length: x sums to
+    # settled + left, less what dangling nodes would lose of what is left. So π ≥ settled / (settled + left), and the
+    # difference sums to left / (settled + left).
+    whole = float(settled.sum()) + left
+    met = settled > 0
+    return Walk(nodes=nodes[met], scores=settled[met] / whole, residual=left / whole, edges=edges)
 
 
 def power_iteration(step: csr_matrix, reset: Floats, params: WalkParams) -> Floats:

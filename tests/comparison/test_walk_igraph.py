@@ -5,43 +5,44 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from memory_graph.graph import Graph, build_graph
-from memory_graph.walk import WalkParams, power_iteration
+from memory_graph.graph import Graph, Mentions, Shares
+from memory_graph.walk import WalkParams, walk
+from tests.unit.graphs import columns
+from tests.unit.memory_graph.test_walk import random_graph, random_reset, spread_out
 
 igraph = pytest.importorskip("igraph", reason="the bench extra is not installed")
 
 
-def random_graph(seed: int, *, n_passages: int = 60, n_phrases: int = 40, n_edges: int = 150) -> Graph:
-    """Return a random bipartite graph; some nodes have no edge, and it may fall apart into pieces."""
-    random = np.random.default_rng(seed)
-    pairs = np.unique(
-        np.stack([random.integers(0, n_passages, n_edges), random.integers(0, n_phrases, n_edges)], axis=1), axis=0
-    )
-    counts = random.integers(1, 5, len(pairs))
-    return build_graph(pairs[:, 0], pairs[:, 1], counts, n_passages=n_passages, n_phrases=n_phrases)
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_agrees_with_prpack_on_the_same_weights(seed: int) -> None:
-    graph = random_graph(seed)
-    random = np.random.default_rng(100 + seed)
+def prpack(graph: Graph, seeds: np.ndarray, masses: np.ndarray, damping: float) -> np.ndarray:
+    """Walk with igraph over the same directed weights."""
+    step = graph.transition(Shares()).tocoo()  # column → row
     reset = np.zeros(graph.n_nodes)
-    seeds = random.choice(graph.n_nodes, size=6, replace=False)
-    reset[seeds] = random.random(6)
-    reset /= reset.sum()
-    ours = power_iteration(graph.step, reset, WalkParams(tolerance=1e-12))
-
-    step = graph.step.tocoo()  # column → row
-    theirs = igraph.Graph(
-        n=graph.n_nodes, edges=list(zip(step.col.tolist(), step.row.tolist(), strict=True)), directed=True
-    ).personalized_pagerank(
-        damping=0.5, reset=reset.tolist(), weights=step.data.tolist(), directed=True, implementation="prpack"
+    reset[seeds] = masses
+    there = igraph.Graph(n=graph.n_nodes, edges=np.column_stack([step.col, step.row]), directed=True)
+    scores = there.personalized_pagerank(
+        damping=damping, reset=reset.tolist(), weights=step.data.tolist(), directed=True, implementation="prpack"
     )
+    return np.array(scores)
 
+
+@pytest.mark.parametrize("damping", [0.5, 0.85])
+@pytest.mark.parametrize("seed", range(8))
+def test_agrees_with_prpack_on_the_same_weights(seed: int, damping: float) -> None:
+    graph = random_graph(seed, 60, 40)
+    if seed % 2:  # what came and went later counts as well
+        later = [(60, 3, 2), (60, 40, 1), (61, 5, 1)]
+        graph = graph.extended(
+            passages=3, phrases=1, context=Mentions(*columns(later, 3)), dead_passages=np.array([1, 7])
+        )
+    seeds, masses = random_reset(graph, 100 + seed, 6)
+    theirs = prpack(graph, seeds, masses, damping)
     # igraph sends dangling mass to the reset vector as well, so the two agree there too.
-    assert np.abs(ours - np.array(theirs)).sum() < 1e-6
-    assert ours.sum() == pytest.approx(1.0)
+    exact = walk(graph, seeds, masses, WalkParams(mode="exact", damping=damping))
+    assert np.abs(spread_out(exact, graph) - theirs).sum() < 1e-6
+    pushed = walk(graph, seeds, masses, WalkParams(damping=damping, epsilon=1e-9))
+    assert np.abs(spread_out(pushed, graph) - theirs).sum() < 1e-5
 
 
 def test_some_of_these_graphs_have_nodes_without_edges() -> None:
-    assert any((np.diff(random_graph(seed).step.tocsc().indptr) == 0).any() for seed in range(8))
+    steps = [random_graph(seed, 60, 40).transition(Shares()).tocsc() for seed in range(8)]
+    assert any((np.diff(step.indptr) == 0).any() for step in steps)
