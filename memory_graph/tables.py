@@ -147,7 +147,7 @@ mentions = Table(
     Column("surface", Text, nullable=False),
     Column("count", Integer, nullable=False),
     Column("version", BigInteger, nullable=False),
-    Index(None, "phrase_id"),
+    Index(None, "phrase_id", "passage_id"),
     Index(None, "collection_id", "version"),
 )
 
@@ -174,6 +174,18 @@ fact_sources = Table(
     Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
     Column("version", BigInteger, nullable=False),
     Index(None, "passage_id"),
+    Index(None, "collection_id", "version"),
+)
+
+# One row a commit. A saved view names the commit that it stands at: after a backup was restored, the same version may
+# be another commit.
+commits = Table(
+    "commits",
+    metadata,
+    Column("collection_id", Id, ForeignKey("collections.id"), primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("token", String(32), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
 )
 
 tombstones = Table(

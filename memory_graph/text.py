@@ -28,6 +28,15 @@ def title_name(title: str) -> str:
     return _TRAILING_PARENTHESIS.sub("", title).strip() or title.strip()
 
 
+def order_key(document: str, ordinal: int) -> int:
+    """Return a number by which passages of equal score are ordered: it follows from what they are called.
+
+    The order is arbitrary, but does not depend on when anything was learned.
+    """
+    digest = blake2b(f"{document}\0{ordinal}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
 def hash_text(*parts: str) -> str:
     """Hash texts to 32 hex digits; ("ab", "c") and ("a", "bc") differ."""
     digest = blake2b(digest_size=16)

@@ -11,6 +11,7 @@ from memory_graph.errors import Conflict, InvalidInput, NotFound
 from memory_graph.store.rows import now
 from memory_graph.tables import (
     collections,
+    commits,
     documents,
     embeddings,
     fact_sources,
@@ -73,9 +74,25 @@ def list_collections(connection: Connection) -> list[Collection]:
     return [_collection(row) for row in connection.execute(select(collections).order_by(collections.c.name))]
 
 
-def current_version(connection: Connection, collection_id: int) -> int | None:
-    """Return the version of a collection's last commit, or None where it was deleted."""
-    return connection.scalar(select(collections.c.version).where(collections.c.id == collection_id))
+def current_commit(connection: Connection, collection_id: int) -> tuple[int, str] | None:
+    """Return the version and the token of a collection's last commit, or None where the collection was deleted."""
+    row = connection.execute(
+        select(collections.c.version, commits.c.token)
+        .outerjoin(
+            commits, (commits.c.collection_id == collections.c.id) & (commits.c.version == collections.c.version)
+        )
+        .where(collections.c.id == collection_id)
+    ).one_or_none()
+    return None if row is None else (row.version, row.token or "")
+
+
+def commit_token(connection: Connection, collection_id: int, version: int) -> str | None:
+    """Return the token of a commit; "" for version 0, which is before the first, None where there is no such commit."""
+    if version == 0:
+        return ""
+    return connection.scalar(
+        select(commits.c.token).where(commits.c.collection_id == collection_id, commits.c.version == version)
+    )
 
 
 def bind_embedder(connection: Connection, collection_id: int, embedder: str) -> None:
@@ -110,7 +127,19 @@ def delete_collection(connection: Connection, name: str) -> None:
     collection = get_collection(connection, name)
     job_ids = select(jobs.c.id).where(jobs.c.collection_id == collection.id)
     connection.execute(delete(job_items).where(job_items.c.job_id.in_(job_ids)))
-    for table in (fact_sources, mentions, facts, phrases, passages, embeddings, documents, tombstones, jobs, queries):
+    for table in (
+        fact_sources,
+        mentions,
+        facts,
+        phrases,
+        passages,
+        embeddings,
+        documents,
+        tombstones,
+        commits,
+        jobs,
+        queries,
+    ):
         connection.execute(delete(table).where(table.c.collection_id == collection.id))
     connection.execute(delete(collections).where(collections.c.id == collection.id))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from memory_graph.errors import NotFound
 from memory_graph.store.rows import chunks, insert_new, now
 from memory_graph.tables import (
     collections,
+    commits,
     documents,
     embeddings,
     fact_sources,
@@ -105,6 +107,11 @@ class Commit:
         """The version that this commit makes."""
         if self._version is None:
             self._version = self._connection.scalar(self._move_version(1)) or 0
+            self._connection.execute(
+                insert(commits).values(
+                    collection_id=self._collection_id, version=self._version, token=uuid4().hex, created_at=now()
+                )
+            )
         return self._version
 
     @property

@@ -5,41 +5,56 @@ from __future__ import annotations
 import operator as operators
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Select, and_, case, func, or_, select
 
 from memory_graph.errors import InvalidInput
-from memory_graph.store.collections import Collection
+from memory_graph.store.collections import Collection, commit_token
 from memory_graph.store.rows import IN_LIMIT, chunks
-from memory_graph.tables import documents, embeddings, mentions, passages, phrases, tombstones
+from memory_graph.tables import (
+    documents,
+    embeddings,
+    fact_sources,
+    facts,
+    mentions,
+    passages,
+    phrases,
+    tombstones,
+)
+from memory_graph.text import order_key
 from memory_graph.types import Hit
 
 Ints = NDArray[np.int64]
 _OPERATORS = {"eq": operators.eq, "gt": operators.gt, "gte": operators.ge, "lt": operators.lt, "lte": operators.le}
+_AT_ONCE = 50_000  # rows
 _RANGE_OPERATORS = ("gt", "gte", "lt", "lte")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """What a collection's commits after one version and up to ``version`` added and removed.
+    """What a collection's commits after one version and up to ``version`` added and removed; ``token`` names the last.
 
-    ``passage_ids``, ``document_ids`` and ``vectors`` are aligned: (n,), (n,), (n, dim) float16. ``mentions`` is (m, 3):
-    passage id, phrase id, count. ``phrase_keys`` maps id to key.
+    ``passage_ids``, ``document_ids``, ``order_keys`` and ``vectors`` are aligned: (n,) each and (n, dim) float16.
+    ``mentions`` is (m, 3): passage id, phrase id, count. ``relations`` is (r, 4): passage id, two phrase ids, and how
+    many facts of that passage join them. ``phrase_keys`` maps id to key, ids ascending.
     """
 
     version: int
+    token: str
     passage_ids: Ints
     document_ids: Ints
+    order_keys: Ints
     vectors: NDArray[np.float16]
     phrase_keys: dict[int, str]
     mentions: Ints
+    relations: Ints
     removed_passages: Ints
     removed_phrases: Ints
 
@@ -47,23 +62,31 @@ class Changes:
 def read_changes(connection: Connection, collection: Collection, since: int) -> Changes:
     """Read what changed after version ``since`` (0: everything that lives)."""
     cid = collection.id
-    rows = connection.execute(
-        select(passages.c.id, passages.c.document_id, embeddings.c.vector)
-        .join(
-            embeddings,
-            and_(embeddings.c.collection_id == cid, embeddings.c.text_hash == passages.c.text_hash),
-        )
+    ids: list[NDArray[np.int64]] = []
+    vectors: list[NDArray[np.float16]] = []
+    for rows in _read(
+        connection,
+        select(passages.c.id, passages.c.document_id, passages.c.ordinal, documents.c.key, embeddings.c.vector)
+        .join(documents, documents.c.id == passages.c.document_id)
+        .join(embeddings, and_(embeddings.c.collection_id == cid, embeddings.c.text_hash == passages.c.text_hash))
         .where(passages.c.collection_id == cid, passages.c.version > since)
-        .order_by(passages.c.id)
-    ).all()
-    vectors = np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2")
-    found = connection.execute(
-        select(mentions.c.passage_id, mentions.c.phrase_id, mentions.c.count).where(
-            mentions.c.collection_id == cid, mentions.c.version > since
-        )
-    ).all()
-    names = connection.execute(
-        select(phrases.c.id, phrases.c.key).where(phrases.c.collection_id == cid, phrases.c.version > since)
+        .order_by(passages.c.id),
+    ):
+        ids.append(np.array([(row.id, row.document_id, order_key(row.key, row.ordinal)) for row in rows]))
+        vectors.append(np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2").reshape(len(rows), -1))
+    found = select(mentions.c.passage_id, mentions.c.phrase_id, mentions.c.count).where(
+        mentions.c.collection_id == cid, mentions.c.version > since
+    )
+    joined = (
+        select(fact_sources.c.passage_id, facts.c.subject_id, facts.c.object_id, func.count())
+        .join(facts, facts.c.id == fact_sources.c.fact_id)
+        .where(fact_sources.c.collection_id == cid, fact_sources.c.version > since)
+        .group_by(fact_sources.c.passage_id, facts.c.subject_id, facts.c.object_id)
+    )
+    names = (
+        select(phrases.c.id, phrases.c.key)
+        .where(phrases.c.collection_id == cid, phrases.c.version > since)
+        .order_by(phrases.c.id)
     )
     gone: dict[str, list[int]] = {"passage": [], "phrase": []}
     if since:
@@ -73,16 +96,37 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
             )
         ):
             gone[kind].append(row_id)
+    columns = np.ascontiguousarray(_joined(ids, 3).T)
     return Changes(
         version=collection.version,
-        passage_ids=np.array([row.id for row in rows], dtype=np.int64),
-        document_ids=np.array([row.document_id for row in rows], dtype=np.int64),
-        vectors=vectors.reshape(len(rows), -1) if rows else np.zeros((0, 0), dtype=np.float16),
-        phrase_keys={phrase_id: key for phrase_id, key in names},
-        mentions=np.array([tuple(row) for row in found], dtype=np.int64).reshape(-1, 3),
+        token=commit_token(connection, cid, collection.version) or "",
+        passage_ids=columns[0],
+        document_ids=columns[1],
+        order_keys=columns[2],
+        vectors=np.concatenate(vectors) if vectors else np.zeros((0, 0), dtype=np.float16),
+        phrase_keys={row.id: row.key for rows in _read(connection, names) for row in rows},
+        mentions=_joined([np.array([tuple(row) for row in rows]) for rows in _read(connection, found)], 3),
+        relations=_joined([np.array([tuple(row) for row in rows]) for rows in _read(connection, joined)], 4),
         removed_passages=np.array(gone["passage"], dtype=np.int64),
         removed_phrases=np.array(gone["phrase"], dtype=np.int64),
     )
+
+
+def _read(connection: Connection, query: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
+    """Read rows some at a time: as Python objects, millions of them would take gigabytes."""
+    return connection.execute(query, execution_options={"stream_results": True}).partitions(_AT_ONCE)
+
+
+def _joined(parts: Sequence[Ints], width: int) -> Ints:
+    return np.concatenate(parts) if parts else np.zeros((0, width), dtype=np.int64)
+
+
+def count_new_passages(connection: Connection, collection_id: int, since: int, limit: int) -> int:
+    """Count the passages that were learned after version ``since``, up to ``limit``."""
+    some = (
+        select(passages.c.id).where(passages.c.collection_id == collection_id, passages.c.version > since).limit(limit)
+    )
+    return connection.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 
 def read_hits(connection: Connection, scored: Sequence[tuple[int, float]]) -> list[Hit]:
@@ -246,11 +290,14 @@ def phrase_names(connection: Connection, phrase_ids: Sequence[int]) -> dict[int,
     """Return how phrases are written: the surface form of their first passage."""
     names: dict[int, str] = {}
     for some in chunks(phrase_ids):
-        rows = connection.execute(
-            select(mentions.c.phrase_id, mentions.c.surface)
-            .where(mentions.c.phrase_id.in_(some))
+        # One look-up each: a phrase may have hundreds of thousands of mentions.
+        surface = (
+            select(mentions.c.surface)
+            .where(mentions.c.phrase_id == phrases.c.id)
             .order_by(mentions.c.passage_id)
+            .limit(1)
+            .scalar_subquery()
         )
-        for phrase_id, surface in rows:
-            names.setdefault(phrase_id, surface)
+        rows = connection.execute(select(phrases.c.id, surface).where(phrases.c.id.in_(some)))
+        names.update({phrase_id: written for phrase_id, written in rows if written is not None})
     return names

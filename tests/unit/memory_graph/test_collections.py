@@ -12,7 +12,7 @@ from memory_graph.store.collections import (
     bind_embedder,
     count_contents,
     create_collection,
-    current_version,
+    current_commit,
     delete_collection,
     get_collection,
     list_collections,
@@ -91,7 +91,7 @@ def test_what_is_not_there_is_not_found(database: Database) -> None:
     with pytest.raises(NotFound), database.write() as connection:
         delete_collection(connection, "x")
     with database.read() as connection:
-        assert current_version(connection, 1) is None
+        assert current_commit(connection, 1) is None
 
 
 def test_contents_are_counted_for_one_collection(database: Database) -> None:
@@ -120,7 +120,7 @@ def test_a_collection_made_again_is_another_one(database: Database) -> None:
     assert again.id != first
     assert again.version == 0
     with database.read() as connection:
-        assert current_version(connection, first) is None
+        assert current_commit(connection, first) is None
 
 
 def test_a_collection_keeps_to_its_embedder(database: Database) -> None:
