@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_graph.walk import WalkParams, power_iteration
+from memory_graph.graph import Shares
+from memory_graph.walk import WalkParams, walk
 from retrieval.linking import link_phrases
 from retrieval.view import View
 
@@ -23,7 +24,8 @@ class GraphParams:
     ``phrase_share`` of the mass starts at the question's phrases, in proportion to idf; the rest at the ``seeds``
     nearest passages, in proportion to exp((similarity - best) / temperature): a small temperature starts sharply.
     The ``guard`` nearest passages stay among the first ``guard_within``: the walk may lead away from the one passage
-    that a single-hop question needs.
+    that a single-hop question needs. Relation edges are not walked: those of facts that were read without a language
+    model neither helped nor harmed on the development sets.
     """
 
     phrase_share: float = 0.2
@@ -31,66 +33,100 @@ class GraphParams:
     temperature: float = 0.06
     guard: int = 2
     guard_within: int = 5
-    walk: WalkParams = field(default_factory=WalkParams)
+    walk: WalkParams = field(default_factory=lambda: WalkParams(shares=Shares(relation=0.0)))
+
+    @property
+    def exact(self) -> bool:
+        """Whether everything is computed exactly: all vectors are compared, all edges walked."""
+        return self.walk.mode == "exact"
 
 
 @dataclass(frozen=True)
 class GraphRanking:
     """Rows of passages with the walk's score, best first, and what the walk started from."""
 
-    rows: Ints
-    scores: Floats
+    rows: list[int]
+    scores: list[float]
     phrase_rows: list[int]
     fallback_reason: str | None
     detail: dict[str, Any]
 
 
 def rank_by_walk(
-    view: View, question: str, seed_rows: Ints, similarities: NDArray[np.float32], params: GraphParams
+    view: View,
+    question: str,
+    seeds: tuple[Ints, Floats],
+    nearest: Ints,
+    params: GraphParams,
+    *,
+    top_k: int,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> GraphRanking:
-    """Rank the passages by personalized PageRank.
+    """Rank the passages by personalized PageRank; return at least the ``top_k`` best that were reached.
 
-    ``seed_rows`` and ``similarities`` (k,) are the question's nearest passages, best first. Without any edge in the
-    graph the dense ranking is returned, with the reason.
+    ``seeds`` are rows and similarities (k,) of the passages nearest to the question, best first; ``nearest`` the
+    nearest of those that may be returned, which ``allowed`` (n_passages,) limits: the walk may cross the others.
+    Without any edge in the graph nothing is ranked, with the reason.
     """
-    graph = view.graph
-    if not graph.n_edges or not len(seed_rows):
-        return GraphRanking(seed_rows, similarities.astype(np.float64), [], "empty_graph", {})
-    phrase_rows = link_phrases(question, view.phrase_rows)
-    phrase_mass = graph.idf[phrase_rows] if phrase_rows else np.zeros(0)
+    graph, (seed_rows, similarities) = view.graph, seeds
+    if not graph.total_count or not len(seed_rows):
+        return GraphRanking([], [], [], "empty_graph", {})
+    phrase_rows = link_phrases(question, lambda keys: view.names.find(keys, graph.dead_phrases))
     share = params.phrase_share if phrase_rows else 0.0
-    reset = np.zeros(graph.n_nodes)
-    sharpened = np.exp((similarities.astype(np.float64) - float(similarities[0])) / params.temperature)
-    reset[seed_rows] = (1.0 - share) * sharpened / sharpened.sum()
-    if phrase_rows:
-        reset[np.array(phrase_rows) + graph.n_passages] = share * phrase_mass / phrase_mass.sum()
-    scores = power_iteration(graph.step, reset, params.walk)[: graph.n_passages]
-    reached = np.flatnonzero(scores > 0)
-    order = _guard(reached[np.lexsort((reached, -scores[reached]))], seed_rows, params)
+    phrases = np.array(phrase_rows, dtype=np.int64)
+    idf = graph.idf_of(phrases)
+    phrase_masses = share * idf / idf.sum() if phrase_rows else idf
+    sharpened = np.exp((similarities - similarities[0]) / params.temperature)
+    passage_masses = (1.0 - share) * sharpened / sharpened.sum()
+    walked = walk(
+        graph,
+        np.concatenate([seed_rows, phrases + graph.n_passages]),
+        np.concatenate([passage_masses, phrase_masses]),
+        params.walk,
+    )
+    are_passages = walked.nodes < graph.n_passages
+    rows, scores = walked.nodes[are_passages], walked.scores[are_passages]
+    if allowed is not None:
+        rows, scores = rows[allowed[rows]], scores[allowed[rows]]
+    best = best_rows(rows, scores, view.orders.rows, max(top_k, params.guard_within) + params.guard)
+    order = _guard(best.tolist(), nearest[: params.guard].tolist(), params.guard_within)
+    chosen = np.isin(rows, order)
+    score_of = dict(zip(rows[chosen].tolist(), scores[chosen].tolist(), strict=True))
     detail = {
         "phrases": [
-            {"phrase_id": int(view.phrase_ids[row]), "reset": float(reset[row + graph.n_passages])}
-            for row in phrase_rows
+            {"phrase_id": int(view.phrase_ids[row]), "reset": float(mass)}
+            for row, mass in zip(phrase_rows, phrase_masses, strict=True)
         ],
         "seeds": [
-            {"passage_id": int(view.passage_ids[row]), "similarity": float(s), "reset": float(reset[row])}
-            for row, s in list(zip(seed_rows, similarities, strict=True))[:20]
+            {"passage_id": int(view.passage_ids[row]), "similarity": float(s), "reset": float(mass)}
+            for row, s, mass in list(zip(seed_rows, similarities, passage_masses, strict=True))[:20]
         ],
-        "nodes": graph.n_nodes,
-        "edges": graph.n_edges,
+        "mode": params.walk.mode,
         "damping": params.walk.damping,
+        "nodes_reached": len(walked.nodes),
+        "edges_touched": walked.edges,
+        "residual": walked.residual,
     }
     reason = None if phrase_rows else "no_known_phrase_in_question"
-    return GraphRanking(order, scores[order], phrase_rows, reason, detail)
+    return GraphRanking(order, [score_of.get(row, 0.0) for row in order], phrase_rows, reason, detail)
 
 
-def _guard(order: Ints, nearest: Ints, params: GraphParams) -> Ints:
-    """Move the nearest passages up to the last guarded places where the walk ranked them below."""
-    rows = order.tolist()
-    guarded = nearest[: params.guard].tolist()
-    head = rows[: params.guard_within]
+def best_rows(rows: Ints, scores: Floats, orders: Ints, k: int) -> Ints:
+    """Return the ``k`` rows of the highest scores (n,), best first; those that are equal to 1e-12 by ``orders``."""
+    rounded = np.round(scores, 12)
+    if k < len(rows):
+        least = np.partition(rounded, len(rows) - k)[len(rows) - k]
+        kept = rounded >= least
+        rows, rounded = rows[kept], rounded[kept]
+    best: Ints = rows[np.lexsort((orders[rows], -rounded))][:k]
+    return best
+
+
+def _guard(rows: list[int], guarded: list[int], within: int) -> list[int]:
+    """Move the guarded rows up to the last of the first places where the walk ranked them below."""
+    head = rows[:within]
     late = [row for row in guarded if row not in head]
     # Those that give way are the last of the head that are not guarded themselves.
     giving_way = [row for row in reversed(head) if row not in guarded][: len(late)]
     head = [row for row in head if row not in giving_way] + late
-    return np.array([*head, *(row for row in rows if row not in head)], dtype=np.int64)
+    return [*head, *(row for row in rows if row not in head)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from memory_graph.text import words
 
@@ -10,20 +10,26 @@ from memory_graph.text import words
 MAX_NAME_WORDS = 12
 
 
-def link_phrases(question: str, phrase_rows: Mapping[str, int]) -> list[int]:
+def link_phrases(question: str, find: Callable[[Iterable[str]], Mapping[str, int]]) -> list[int]:
     """Return the rows of the phrases named in ``question``: longest match first, left to right, none inside another.
 
-    ``phrase_rows`` maps the normalised key of each known phrase to its row.
+    ``find`` returns the row of each normalised key that is known.
     """
     tokens = words(question)
+    spans = {
+        (start, stop): " ".join(tokens[start:stop])
+        for start in range(len(tokens))
+        for stop in range(start + 1, min(start + MAX_NAME_WORDS, len(tokens)) + 1)
+    }
+    known = find(spans.values())
     found: list[int] = []
     position = 0
     while position < len(tokens):
-        for length in range(min(MAX_NAME_WORDS, len(tokens) - position), 0, -1):
-            row = phrase_rows.get(" ".join(tokens[position : position + length]))
+        for stop in range(min(position + MAX_NAME_WORDS, len(tokens)), position, -1):
+            row = known.get(spans[position, stop])
             if row is not None:
                 found.append(row)
-                position += length
+                position = stop
                 break
         else:
             position += 1

@@ -10,10 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Connection
 
 from memory_graph.database import Database
+from memory_graph.graph import empty_graph
 from memory_graph.store.reading import filter_documents, phrase_names, read_hits
 from memory_graph.types import Hit
+from memory_graph.walk import walk
 from retrieval.embedder import Embedder
 from retrieval.graph_search import GraphParams, rank_by_walk
 from retrieval.view import View
@@ -86,8 +89,10 @@ class Searcher:
         self._params = params or GraphParams()
 
     def warm(self) -> None:
-        """Load the embedder, so that the first question need not."""
+        """Load the embedder and the compiled walk, so that the first question need not."""
         self._embedder.encode(["warm up"])
+        lone_passage = empty_graph().extended(passages=1)
+        walk(lone_passage, np.zeros(1, dtype=np.int64), np.ones(1), self._params.walk)
 
     def search(self, collection: str, request: SearchRequest) -> SearchResult:
         """Find the passages for a question.
@@ -98,16 +103,17 @@ class Searcher:
         stages = Stages()
         with stages.measure("view") as detail:
             collection_id, view = self._views.current(collection, min_version=request.min_version)
-            detail |= {"version": view.version, "passages": len(view.passage_ids), "phrases": len(view.phrase_keys)}
+            detail |= {"version": view.version, "passages": view.n_passages, "phrases": view.n_phrases}
         reason: str | None = None
         scored: list[tuple[int, float]] = []
-        if len(view.passage_ids):
+        if view.n_passages:
             with stages.measure("embed"):
                 query = self._embedder.encode([request.query])[0]
             scored, reason = self._rank(collection_id, view, query, request, stages)
         with stages.measure("read") as detail, self._database.read() as connection:
             hits = read_hits(connection, scored)
             detail["hits"] = len(hits)
+            _name_phrases(connection, stages.done)
         return SearchResult(
             hits=hits,
             version=view.version,
@@ -125,27 +131,35 @@ class Searcher:
                 documents = filter_documents(connection, collection_id, request.filter)
                 allowed = np.isin(view.document_ids, documents)
                 detail["passages"] = int(allowed.sum())
+        exact, orders = self._params.exact, view.orders.rows
         with stages.measure("dense") as detail:
-            rows, similarities = view.index.search(query, request.top_k, allowed)
+            wanted = request.top_k if request.mode == "dense" else max(request.top_k, self._params.seeds)
+            seeds = rows, similarities = view.index.search(query, wanted, exact=exact, ties=orders)
+            if allowed is not None:
+                rows, similarities = view.index.search(query, request.top_k, allowed=allowed, exact=exact, ties=orders)
             detail["best"] = [
                 {"passage_id": int(view.passage_ids[row]), "similarity": round(float(s), 4)}
                 for row, s in list(zip(rows, similarities, strict=True))[:20]
             ]
-        dense = list(zip(rows.tolist(), similarities.tolist(), strict=True))
+        dense = list(zip(rows.tolist(), similarities.tolist(), strict=True))[: request.top_k]
         if request.mode == "dense":
             return [(int(view.passage_ids[row]), score) for row, score in dense], None
         with stages.measure("walk") as detail:
-            seeds, seed_similarities = view.index.search(query, self._params.seeds)
-            ranking = rank_by_walk(view, request.query, seeds, seed_similarities, self._params)
-            with self._database.read() as connection:
-                names = phrase_names(connection, [int(view.phrase_ids[row]) for row in ranking.phrase_rows])
-            for phrase in ranking.detail.get("phrases", ()):
-                phrase["phrase"] = names.get(phrase["phrase_id"], "")
+            seeds = seeds[0][: self._params.seeds], seeds[1][: self._params.seeds]
+            ranking = rank_by_walk(view, request.query, seeds, rows, self._params, top_k=request.top_k, allowed=allowed)
+            if ranking.fallback_reason == "empty_graph":
+                return [(int(view.passage_ids[row]), score) for row, score in dense], ranking.fallback_reason
             detail |= ranking.detail
-        kept = ranking.rows if allowed is None else ranking.rows[allowed[ranking.rows]]
-        score_of = dict(zip(ranking.rows.tolist(), ranking.scores.tolist(), strict=True))
-        ranked = [(row, score_of[row]) for row in kept[: request.top_k].tolist()]
+        ranked = list(zip(ranking.rows, ranking.scores, strict=True))[: request.top_k]
         # Passages that the walk did not reach follow in dense order, so that top_k means the same in every mode.
         reached = {row for row, _ in ranked}
         ranked += [(row, 0.0) for row, _ in dense if row not in reached][: request.top_k - len(ranked)]
         return [(int(view.passage_ids[row]), score) for row, score in ranked], ranking.fallback_reason
+
+
+def _name_phrases(connection: Connection, stages: list[Stage]) -> None:
+    """Write into the walk's stage how the phrases that it started from are written."""
+    found = [phrase for stage in stages if stage.name == "walk" for phrase in stage.detail.get("phrases", ())]
+    names = phrase_names(connection, [phrase["phrase_id"] for phrase in found])
+    for phrase in found:
+        phrase["phrase"] = names.get(phrase["phrase_id"], "")

@@ -1,90 +1,163 @@
 """The read model of one collection at one version: vectors, graph and names, immutable.
 
-A question uses one view from start to end. ``advance`` makes the next view from the rows that are newer; the rows in
-the database stay the truth.
+A question uses one view from start to end. ``advance`` makes the next view from the rows that are newer, at a cost by
+those rows; ``compacted`` makes the same view anew, without what was forgotten. The rows in the database stay the truth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_graph.graph import Graph, build_graph
+from memory_graph.graph import Graph, Mentions, Relations, Synonyms, build_graph, empty_graph
+from memory_graph.growing import Growing
 from memory_graph.store.reading import Changes
 from retrieval.index import PassageIndex
+from retrieval.names import PhraseNames
 
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class View:
-    """What a collection held at ``version``.
+    """What a collection held at ``version``, the commit named ``token``.
 
-    Passage rows are sorted by passage id: ``passage_ids`` and ``document_ids`` (n,), ``index`` over (n, dim). Phrase
-    rows are sorted by phrase id: ``phrase_ids`` (m,). ``mentions`` is (e, 3): passage id, phrase id, count.
+    Passages and phrases have rows in the order of their ids. A row that was forgotten keeps its place until the view is
+    compacted: the graph says which rows are dead, the index never finds them and no edge leads there.
     """
 
     version: int
-    passage_ids: Ints
-    document_ids: Ints
+    token: str
+    passages: Growing  # ids
+    documents: Growing  # internal ids, by passage
+    orders: Growing  # by which passages of equal score are ordered
+    phrases: Growing  # ids
+    names: PhraseNames
     index: PassageIndex
-    phrase_keys: Mapping[int, str]
-    mentions: Ints
+    graph: Graph
 
-    @cached_property
+    @property
+    def passage_ids(self) -> Ints:
+        """The id of each row of passages."""
+        return self.passages.rows
+
+    @property
+    def document_ids(self) -> Ints:
+        """The internal id of the document of each row of passages."""
+        return self.documents.rows
+
+    @property
     def phrase_ids(self) -> Ints:
-        return np.array(sorted(self.phrase_keys), dtype=np.int64)
+        """The id of each row of phrases."""
+        return self.phrases.rows
 
-    @cached_property
-    def phrase_rows(self) -> Mapping[str, int]:
-        """The row of each phrase by its key."""
-        return {self.phrase_keys[int(phrase_id)]: row for row, phrase_id in enumerate(self.phrase_ids)}
+    @property
+    def n_passages(self) -> int:
+        """Passages that live."""
+        return self.graph.n_living
 
-    @cached_property
-    def graph(self) -> Graph:
-        return build_graph(
-            np.searchsorted(self.passage_ids, self.mentions[:, 0]),
-            np.searchsorted(self.phrase_ids, self.mentions[:, 1]),
-            self.mentions[:, 2],
-            n_passages=len(self.passage_ids),
-            n_phrases=len(self.phrase_ids),
-        )
+    @property
+    def n_phrases(self) -> int:
+        """Phrases that live."""
+        return len(self.phrases) - len(self.graph.dead_phrases)
 
-    def warm(self) -> View:
-        """Derive everything that the first question would otherwise wait for."""
-        _ = self.phrase_rows, self.graph
-        return self
+    def rests_on(self, other: View) -> bool:
+        """Whether this view came from ``other`` by advancing alone, so that the rows of ``other`` are its first."""
+        return self.graph.mentions is other.graph.mentions and self.version >= other.version
+
+    @property
+    def nbytes(self) -> dict[str, int]:
+        """Bytes by part, those of memory maps included."""
+        ids = sum(part.rows.nbytes for part in (self.passages, self.documents, self.orders, self.phrases))
+        return {**self.index.nbytes, "graph": self.graph.nbytes, "names": self.names.nbytes, "ids": ids}
 
 
 def empty_view() -> View:
     """Return the view of a collection before its first commit."""
-    none = np.zeros(0, dtype=np.int64)
-    vectors = np.zeros((0, 0), dtype=np.float32)
-    return View(0, none, none, PassageIndex(vectors), {}, np.zeros((0, 3), dtype=np.int64))
+    return View(
+        version=0,
+        token="",
+        passages=Growing.empty(np.int64),
+        documents=Growing.empty(np.int64),
+        orders=Growing.empty(np.int64),
+        phrases=Growing.empty(np.int64),
+        names=PhraseNames.of([]),
+        index=PassageIndex.of(np.zeros((0, 0), dtype=np.float16)),
+        graph=empty_graph(),
+    )
 
 
 def advance(view: View, changes: Changes) -> View:
-    """Return the view at ``changes.version``: without what was removed, with what was added."""
-    keep = ~np.isin(view.passage_ids, changes.removed_passages)
-    passage_ids = np.concatenate([view.passage_ids[keep], changes.passage_ids])
-    document_ids = np.concatenate([view.document_ids[keep], changes.document_ids])
-    added = changes.vectors.astype(np.float32)
-    kept = view.index.vectors[keep]
-    vectors = np.concatenate([kept, added]) if len(kept) and len(added) else (kept if len(kept) else added)
-    mentions = np.concatenate([view.mentions, changes.mentions])
-    mentions = mentions[np.isin(mentions[:, 0], passage_ids)]
-    removed = set(changes.removed_phrases.tolist())
-    names = {phrase_id: key for phrase_id, key in view.phrase_keys.items() if phrase_id not in removed}
-    names.update(changes.phrase_keys)
+    """Return the view at ``changes.version``: with what was added, without what was removed.
+
+    Ids only grow, so what is new stands behind what was there. One thread at a time may advance the views of a
+    collection.
+    """
+    passages, phrases = view.passages.extended(changes.passage_ids), view.phrases.extended(_ids(changes.phrase_keys))
+    mentions = Mentions(
+        np.searchsorted(passages.rows, changes.mentions[:, 0]),
+        np.searchsorted(phrases.rows, changes.mentions[:, 1]),
+        changes.mentions[:, 2],
+    )
+    relations = Relations(
+        np.searchsorted(passages.rows, changes.relations[:, 0]),
+        np.searchsorted(phrases.rows, changes.relations[:, 1]),
+        np.searchsorted(phrases.rows, changes.relations[:, 2]),
+        changes.relations[:, 3],
+    )
+    if not len(view.passages) and not len(view.phrases):  # the first rows are settled at once
+        graph = build_graph(mentions, relations, Synonyms.none(), n_passages=len(passages), n_phrases=len(phrases))
+        names = PhraseNames.of(list(changes.phrase_keys.values()))
+    else:
+        graph = view.graph.extended(
+            passages=len(changes.passage_ids),
+            phrases=len(changes.phrase_keys),
+            context=mentions,
+            relation=relations,
+            dead_passages=_rows_of(changes.removed_passages, view.passage_ids, view.graph.dead_passages),
+            dead_phrases=_rows_of(changes.removed_phrases, view.phrase_ids, view.graph.dead_phrases),
+        )
+        names = view.names.extended(list(changes.phrase_keys.values()))
+    died = np.setdiff1d(graph.dead_passages, view.graph.dead_passages, assume_unique=True)
+    index = view.index.extended(changes.vectors) if len(changes.vectors) else view.index
     return View(
         version=changes.version,
-        passage_ids=passage_ids,
-        document_ids=document_ids,
-        index=view.index if not len(added) and keep.all() else PassageIndex(vectors),
-        phrase_keys=names,
-        mentions=mentions,
+        token=changes.token,
+        passages=passages,
+        documents=view.documents.extended(changes.document_ids),
+        orders=view.orders.extended(changes.order_keys),
+        phrases=phrases,
+        names=names,
+        index=index.without(died) if len(died) else index,
+        graph=graph,
     )
+
+
+def compacted(view: View, threads: int = 1) -> View:
+    """Return the same view in settled rows, those that died left out; it takes its time and blocks nobody."""
+    passages, phrases = view.graph.living_passages(), view.graph.living_phrases()
+    return replace(
+        view,
+        passages=Growing.of(view.passage_ids[passages]),
+        documents=Growing.of(view.document_ids[passages]),
+        orders=Growing.of(view.orders.rows[passages]),
+        phrases=Growing.of(view.phrase_ids[phrases]),
+        names=view.names.compacted(phrases),
+        index=view.index.compacted(threads),
+        graph=view.graph.compacted(),
+    )
+
+
+def _ids(keys: dict[int, str]) -> Ints:
+    return np.fromiter(keys, dtype=np.int64, count=len(keys))
+
+
+def _rows_of(ids: Ints, known: Ints, dead: Ints) -> Ints:
+    """Return the rows of those ``ids`` that are known and alive; others came and went between two views."""
+    ids = np.unique(ids)
+    rows = np.searchsorted(known, ids)
+    there = rows < len(known)
+    there[there] = known[rows[there]] == ids[there]
+    return np.setdiff1d(rows[there], dead)

@@ -2,61 +2,97 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
+import subprocess
 import time
-from dataclasses import dataclass, field
-from threading import Lock
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event, Lock, Thread
 
 from memory_graph.database import Database
-from memory_graph.errors import Conflict, NotFound
-from memory_graph.store.collections import current_version, get_collection
-from memory_graph.store.reading import read_changes
-from retrieval.view import View, advance, empty_view
+from memory_graph.errors import Conflict, SharpwaveError
+from memory_graph.store.collections import commit_token, current_commit, get_collection
+from memory_graph.store.reading import count_new_passages
+from retrieval.refreshing import bring_up, save_in_child
+from retrieval.saved_views import SavedViews
+from retrieval.view import View, empty_view
+
+log = logging.getLogger(__name__)
 
 _POLL_S = 0.02
+_FOLLOW_S = 0.5
+_SAVE_AGAIN_S = 60.0  # after one that failed, as where the disk is full
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewParams:
+    """When views are refreshed, saved and dropped.
+
+    A search takes up to ``on_the_spot`` new passages in itself; more are taken in behind it. A view is saved when more
+    than ``save_after`` passages, and more than ``save_share`` of those in its last save, came or went since. Views
+    that are not in use are dropped where all together take more than ``memory_bytes``.
+    """
+
+    on_the_spot: int = 2000
+    save_after: int = 2000
+    save_share: float = 0.1
+    memory_bytes: int = 8 * 2**30
 
 
 @dataclass
 class _Held:
     collection_id: int
-    view: View = field(default_factory=empty_view)
-    lock: Lock = field(default_factory=Lock)
+    view: View | None = None
+    saved_rows: int = 0  # of the save that the view rests on
+    used_at: float = 0.0
+    refreshing: bool = False  # a thread takes in new rows
+    tending: bool = False  # a thread seals or saves
+    save_again_at: float = 0.0  # after a save that failed
+    lock: Lock = field(default_factory=Lock)  # held by the one thread that makes the next view
 
 
 class ViewCache:
     """The newest view of each collection.
 
-    Every search asks the database for the collection's version, which is one row by its key; a view that is behind
-    takes in the newer rows on the spot, once for all who wait for it.
+    Every search asks the database for the collection's version, which is one row by its key. ``folder`` is where views
+    are saved; without it they are only held in memory.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, folder: Path | None = None, params: ViewParams | None = None) -> None:
         self._database = database
+        self._folder = folder
+        self._params = params or ViewParams()
         self._held: dict[str, _Held] = {}
         self._lock = Lock()
+        self._children: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
+        self._ended = Event()
 
     def current(self, name: str, *, min_version: int = 0, patience_s: float = 10.0) -> tuple[int, View]:
-        """Return the collection's id and its view at the version that the database has now, or a later one.
+        """Return the collection's id and its view, at the version that the database has now or a later one.
 
-        ``min_version`` waits for a commit that is on its way. Errors: ``NotFound``; ``Conflict`` when that version
-        did not come within ``patience_s`` seconds.
+        Where much came since, the view may be a little older, but is never older than ``min_version``, which is waited
+        for. Errors: ``NotFound``; ``Conflict`` when that version did not come within ``patience_s`` seconds.
         """
         deadline = time.monotonic() + patience_s
         while True:
             held = self._find(name)
             with self._database.read() as connection:
-                version = current_version(connection, held.collection_id)
-            if version is None:  # deleted, perhaps made again under the same name
-                self.drop(name)
-                held = self._find(name)
-                continue
-            if version >= min_version:
-                return held.collection_id, self._bring_up(name, held, version)
-            if time.monotonic() > deadline:
+                commit = current_commit(connection, held.collection_id)
+            version = commit[0] if commit is not None else 0
+            if commit is None:  # deleted, perhaps made again under the same name
+                self._forget(name, held)
+            elif version >= min_version:
+                return held.collection_id, self._view(name, held, commit, min_version)
+            elif time.monotonic() > deadline:
                 raise Conflict(
                     f"min_version: the collection {name!r} is at version {version}; {min_version} was not committed "
                     f"within {patience_s:g} s"
                 )
-            time.sleep(_POLL_S)
+            else:
+                time.sleep(_POLL_S)
 
     def drop(self, name: str) -> None:
         """Let go of a collection's view."""
@@ -65,8 +101,35 @@ class ViewCache:
 
     def versions(self) -> dict[str, int]:
         """Return the version of each view that is held."""
+        return {name: view.version for name, view in self._views().items()}
+
+    def nbytes(self) -> dict[str, dict[str, int]]:
+        """Return how many bytes each view that is held takes, by part, those of memory maps included."""
+        return {name: view.nbytes for name, view in self._views().items()}
+
+    def is_tending(self, name: str) -> bool:
+        """Whether a view is being sealed or saved behind the searches."""
         with self._lock:
-            return {name: held.view.version for name, held in self._held.items()}
+            held = self._held.get(name)
+        return held is not None and held.tending
+
+    def follow(self) -> None:
+        """Take in what is committed behind the searches too, from now on, so that none finds much to take in."""
+        Thread(target=self._follow, name="views-follow", daemon=True).start()
+
+    def close(self) -> None:
+        """End the processes that save views, and start none any more; the next one removes what they left."""
+        self._ended.set()
+        with self._lock:
+            children, self._children, self._closed = self._children, set(), True
+        for child in children:
+            child.terminate()
+            child.wait()
+
+    def _views(self) -> dict[str, View]:
+        with self._lock:
+            held = dict(self._held)
+        return {name: one.view for name, one in held.items() if one.view is not None}
 
     def _find(self, name: str) -> _Held:
         with self._lock:
@@ -76,20 +139,154 @@ class ViewCache:
                 collection = get_collection(connection, name)
             with self._lock:
                 held = self._held.setdefault(name, _Held(collection.id))
+        held.used_at = time.monotonic()
         return held
 
-    def _bring_up(self, name: str, held: _Held, version: int) -> View:
-        if held.view.version >= version:
-            return held.view
+    def _view(self, name: str, held: _Held, commit: tuple[int, str], min_version: int) -> View:
+        """Return the view for a search that found the database at ``commit``, its version and token."""
+        view = held.view
+        if view is not None and (view.version, view.token) == commit:
+            return view
+        # What was empty is never shown for what is not.
+        usable = view is not None and view.n_passages > 0 and commit[0] > view.version >= min_version
+        if view is not None and usable and self._is_much(held, view):
+            self._start(held, "refreshing", lambda: self._refresh(name, held))
+            return view
         with held.lock:
-            if held.view.version < version:
-                with self._database.read() as connection:
-                    collection = get_collection(connection, name)
-                    if collection.id != held.collection_id:
-                        raise NotFound("collection", name)
-                    # Tombstones up to compacted_version are gone: an older view cannot learn what was removed.
-                    stale = held.view.version < collection.compacted_version
-                    base = empty_view() if stale else held.view
-                    changes = read_changes(connection, collection, base.version)
-                held.view = advance(base, changes).warm()
-            return held.view
+            view = held.view
+            # Not the commit that was asked for: another search went further, or the database another way.
+            if view is None or (view.version, view.token) != commit:
+                view = self._advance(name, held)
+        self._tend(name, held, view)
+        return view
+
+    def _is_much(self, held: _Held, view: View) -> bool:
+        limit = self._params.on_the_spot
+        with self._database.read() as connection:
+            if commit_token(connection, held.collection_id, view.version) != view.token:
+                return False  # of another history: not to be shown any more
+            return count_new_passages(connection, held.collection_id, view.version, limit + 1) > limit
+
+    def _follow(self) -> None:
+        while not self._ended.wait(_FOLLOW_S):
+            with self._lock:
+                present = [(name, held) for name, held in self._held.items() if held.view is not None]
+            for name, held in present:
+                try:
+                    self._catch_up(name, held)
+                except SharpwaveError as error:  # the next search meets it too, and says so
+                    log.debug("the view of %r was not brought up to date: %s", name, error)
+
+    def _catch_up(self, name: str, held: _Held) -> None:
+        with self._database.read() as connection:
+            commit = current_commit(connection, held.collection_id)
+        view = held.view
+        if commit is None:
+            self._forget(name, held)
+        elif view is not None and (view.version, view.token) != commit:
+            self._refresh(name, held)
+
+    def _refresh(self, name: str, held: _Held) -> None:
+        with held.lock:
+            view = self._advance(name, held)
+        self._tend(name, held, view)
+
+    def _advance(self, name: str, held: _Held) -> View:
+        """Make the next view and return it; the caller holds the lock. It may be dropped again at any moment."""
+        view = held.view
+        if view is None:
+            saves = self._saves(held)
+            view = saves.newest() if saves is not None else None
+            held.saved_rows = len(view.passages) if view is not None else 0
+        fresh = bring_up(self._database, name, held.collection_id, view or empty_view())
+        if view is not None and fresh.version and not fresh.rests_on(view):
+            held.saved_rows = 0  # it was made anew
+        held.view = fresh
+        self._spare(held)
+        return fresh
+
+    def _spare(self, held: _Held) -> None:
+        """Drop the views that were not used for longest while all together take too much memory."""
+        with self._lock:
+            idle = sorted((one for one in self._held.values() if one is not held), key=lambda one: one.used_at)
+            sizes = {id(one): sum(one.view.nbytes.values()) for one in (*idle, held) if one.view is not None}
+            total = sum(sizes.values())
+            for one in idle:
+                if total <= self._params.memory_bytes:
+                    return
+                total -= sizes.get(id(one), 0)
+                one.view = None
+
+    def _tend(self, name: str, held: _Held, view: View) -> None:
+        """Seal and save behind the searches, where that is due."""
+        if view.index.due or self._saving_is_due(held, view):
+            self._start(held, "tending", lambda: self._seal_and_save(name, held))
+
+    def _saving_is_due(self, held: _Held, view: View) -> bool:
+        came_or_went = len(view.passages) - held.saved_rows + len(view.graph.dead_passages)
+        least = max(self._params.save_after, self._params.save_share * held.saved_rows)
+        may = self._folder is not None and not self._closed and time.monotonic() >= held.save_again_at
+        return may and came_or_went > least
+
+    def _seal_and_save(self, name: str, held: _Held) -> None:
+        view, saves = held.view, self._saves(held)
+        if view is None:
+            return
+        if saves is not None and self._saving_is_due(held, view):
+            self._save(name, held, saves)
+        elif view.index.due:
+            sealed = view.index.sealed()
+            with held.lock:
+                present = held.view
+                if present is not None and present.rests_on(view):
+                    held.view = replace(present, index=present.index.with_segments_of(sealed))
+
+    def _save(self, name: str, held: _Held, saves: SavedViews) -> None:
+        """Have the view saved, and let it rest on the save, which is mapped from the disk."""
+        child = save_in_child(self._database.url, name, saves.folder)
+        with self._lock:
+            self._children.add(child)
+            if self._closed:
+                child.terminate()
+        failed = child.wait() != 0
+        with self._lock:
+            self._children.discard(child)
+            if self._closed:
+                return
+        if failed:
+            held.save_again_at = time.monotonic() + _SAVE_AGAIN_S
+        saved = saves.newest()
+        if saved is None:
+            return
+        # Most of what came since is taken in before the lock is taken, so that nobody waits for it.
+        fresh = bring_up(self._database, name, held.collection_id, saved)
+        with held.lock:
+            if held.view is not None and fresh.rests_on(saved):
+                held.view = bring_up(self._database, name, held.collection_id, fresh)
+                held.saved_rows = len(saved.passages)
+
+    def _forget(self, name: str, held: _Held) -> None:
+        """Let go of a deleted collection, and of what was saved of it."""
+        self.drop(name)
+        if self._folder is not None:
+            shutil.rmtree(self._folder / str(held.collection_id), ignore_errors=True)
+
+    def _saves(self, held: _Held) -> SavedViews | None:
+        return SavedViews(self._folder / str(held.collection_id)) if self._folder is not None else None
+
+    def _start(self, held: _Held, flag: str, work: Callable[[], None]) -> None:
+        """Run ``work`` in a thread of its own, unless one runs already under this flag."""
+        with self._lock:
+            if getattr(held, flag):
+                return
+            setattr(held, flag, True)
+
+        def run() -> None:
+            try:
+                work()
+            except (SharpwaveError, OSError) as error:  # the search that comes next meets it, and says so
+                log.warning("a view could not be refreshed: %s", error)
+            finally:
+                setattr(held, flag, False)
+
+        Thread(target=run, name=f"views-{flag}", daemon=True).start()

@@ -20,7 +20,6 @@ from memory_graph.store.collections import create_collection, list_collections
 from retrieval.embedder import Embedder
 from retrieval.generator import Generator
 from retrieval.search import Searcher
-from retrieval.views import ViewCache
 from service import __version__
 from service.api import collections, documents, health, jobs, queries, recall
 from service.auth import Gate
@@ -29,7 +28,7 @@ from service.local import announce, withdraw
 from service.query_log import QueryLog
 from service.services import Services
 from service.settings import Settings
-from service.wiring import open_database, open_embedder, open_generator
+from service.wiring import open_database, open_embedder, open_generator, open_views
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +64,7 @@ def create_app(
         for name in names:
             await to_thread(parts.views.current, name)
         await to_thread(parts.searcher.warm)
+        parts.views.follow()
         loading = create_task(parts.generator.check())
         if url is not None:
             announce(settings, url, instance)
@@ -75,6 +75,7 @@ def create_app(
         await to_thread(parts.query_log.stop)
         await parts.generator.aclose()
         parts.jobs.close()
+        await to_thread(parts.views.close)
         database.close()
 
     # FastAPI's own pages load their scripts from elsewhere; these work without internet.
@@ -117,7 +118,7 @@ def follow_supervisor() -> None:
 def _make_parts(
     settings: Settings, database: Database, embedder: Embedder | None, generator: Generator | None
 ) -> Services:
-    views = ViewCache(database)
+    views = open_views(settings, database)
     return Services(
         settings=settings,
         database=database,

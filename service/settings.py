@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from memory_graph.errors import InvalidInput
+from memory_graph.text import hash_text
 
 
 class Settings(BaseSettings):
@@ -32,6 +33,7 @@ class Settings(BaseSettings):
     generator_timeout_s: float = Field(default=60.0, gt=0)
     generator_max_tokens: int = Field(default=160, ge=16)
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    view_memory_mb: int = Field(default=8192, ge=64)
     max_file_mb: int = Field(default=100, ge=1)
     offline: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -40,6 +42,12 @@ class Settings(BaseSettings):
     def resolved_database_url(self) -> str:
         """The database's URL: the one that was set, or SQLite in the data folder."""
         return self.database_url or f"sqlite:///{self.data_dir.expanduser().absolute() / 'sharpwave.db'}"
+
+    @property
+    def views_dir(self) -> Path:
+        """Where views of the database's collections are saved; another database has another place."""
+        place = hash_text(self.database_url)[:12] if self.database_url else "own"
+        return self.data_dir.expanduser().absolute() / "views" / place
 
     @property
     def is_open(self) -> bool:

@@ -20,6 +20,7 @@ from retrieval.embedded import EmbeddedGenerator
 from retrieval.embedder import Embedder, SentenceTransformerEmbedder
 from retrieval.generator import ClientParams, Generator, OpenAIGenerator
 from retrieval.reorder import Order
+from retrieval.views import ViewCache, ViewParams
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,12 @@ def open_generator(settings: Settings) -> Generator:
         return OpenAIGenerator(settings.generator_url, settings.generator_model, key, params=params)
     name = settings.generator_model or models.default_for("generator").name
     return EmbeddedGenerator(find_model(settings, name), settings.threads, CONTEXT_TOKENS, params=params)
+
+
+def open_views(settings: Settings, database: Database) -> ViewCache:
+    """Return the views of the database's collections, none loaded yet."""
+    params = ViewParams(memory_bytes=settings.view_memory_mb * MB)
+    return ViewCache(database, settings.views_dir, params)
 
 
 def answer_params(settings: Settings, order: Order = "edges") -> AnswerParams:

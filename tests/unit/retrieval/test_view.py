@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 from memory_graph.database import Database
-from memory_graph.store.collections import get_collection
-from memory_graph.store.reading import read_changes
-from retrieval.view import View, advance, empty_view
+from retrieval.view import compacted, empty_view
 from tests.unit.factories import (
     commit_documents,
     content_of,
@@ -20,97 +16,166 @@ from tests.unit.factories import (
     random_history,
     replay,
 )
+from tests.unit.views import assert_same_view, assert_up_to_date, canonical, check_shape, fresh, passage_names
 
 
-def _bring_up(database: Database, view: View) -> View:
-    with database.read() as connection:
-        return advance(view, read_changes(connection, get_collection(connection, "memory"), view.version))
+@pytest.fixture
+def cid(database: Database) -> int:
+    return new_collection(database).id
 
 
-def _content(view: View) -> dict[str, Any]:
-    vectors = view.index.vectors
-    return {
-        "version": view.version,
-        "vectors": {int(p): vectors[row].tobytes() for row, p in enumerate(view.passage_ids)},
-        "documents": dict(zip(view.passage_ids.tolist(), view.document_ids.tolist(), strict=True)),
-        "phrases": dict(view.phrase_keys),
-        "mentions": sorted(map(tuple, view.mentions.tolist())),
+@pytest.mark.parametrize("seed", range(2))
+def test_advancing_equals_building_from_scratch(database: Database, cid: int, seed: int) -> None:
+    every_step = now_and_then = small = empty_view()
+    for number, step in enumerate(random_history(seed)):
+        replay(database, cid, step)
+        every_step, small = fresh(database, every_step), compacted(fresh(database, small))
+        assert_up_to_date(every_step, database)
+        assert_up_to_date(small, database)
+        if number % 5 == 4:  # several commits at once
+            now_and_then = fresh(database, now_and_then)
+            assert_up_to_date(now_and_then, database)
+
+
+def test_the_view_holds_what_the_rows_say(database: Database, cid: int) -> None:
+    commit_documents(
+        database, cid, learn_document("a", "Ada Quill saw Ada Quill. Ada Quill likes Bram Oster.", "Bram Oster slept.")
+    )
+    found = canonical(fresh(database), passage_names(database))
+    content = content_of(database)
+    assert sorted(found["vectors"].values()) == sorted(content["embeddings"].values())
+    assert found["phrases"] == content["phrases"] == ["ada quill", "bram oster"]
+    assert found["mentions"] == {key: count for key, (_, count) in content["mentions"].items()}
+    assert found["mentions"][("a", 0), "ada quill"] == 3
+    assert found["relations"] == {(("a", 0), "ada quill", "bram oster"): 1}
+
+
+def test_several_facts_of_one_passage_are_counted(database: Database, cid: int) -> None:
+    first, second = "Ada Quill likes Bram Oster. Bram Oster likes Ada Quill.", "Ada Quill likes Bram Oster."
+    commit_documents(database, cid, learn_document("a", first, second), learn_document("b", second))
+    relations = canonical(fresh(database), passage_names(database))["relations"]
+    assert relations == {
+        (("a", 0), "ada quill", "bram oster"): 1,
+        (("a", 0), "bram oster", "ada quill"): 1,
+        (("a", 1), "ada quill", "bram oster"): 1,
+        (("b", 0), "ada quill", "bram oster"): 1,
     }
 
 
-def _check_shape(view: View) -> None:
-    assert len(view.index.vectors) == len(view.index) == len(view.passage_ids) == len(view.document_ids)
-    assert (np.diff(view.passage_ids) > 0).all()
-    assert set(view.mentions[:, 0].tolist()) <= set(view.passage_ids.tolist())
-    assert set(view.mentions[:, 1].tolist()) <= set(view.phrase_keys)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_advancing_equals_building_from_scratch(database: Database, seed: int) -> None:
-    cid = new_collection(database).id
-    every_step = now_and_then = empty_view()
-    for number, step in enumerate(random_history(seed)):
-        replay(database, cid, step)
-        every_step = _bring_up(database, every_step)
-        scratch = _bring_up(database, empty_view())
-        _check_shape(every_step)
-        assert _content(every_step) == _content(scratch), f"after step {number}"
-        assert every_step.graph.n_edges == scratch.graph.n_edges == len(scratch.mentions)
-        np.testing.assert_allclose(every_step.graph.step.toarray(), scratch.graph.step.toarray(), atol=1e-12)
-        assert every_step.phrase_rows == scratch.phrase_rows
-        if number % 5 == 4:  # several commits at once
-            now_and_then = _bring_up(database, now_and_then)
-            assert _content(now_and_then) == _content(scratch)
-
-
-def test_the_view_holds_what_the_rows_say(database: Database) -> None:
-    cid = new_collection(database).id
-    commit_documents(database, cid, learn_document("a", "Ada Quill saw Ada Quill.", "Bram Oster slept."))
-    view = _bring_up(database, empty_view())
-    content = content_of(database)
-    stored = [np.frombuffer(vector, "<f2").astype(np.float32) for vector in content["embeddings"].values()]
-    assert sorted(map(bytes, view.index.vectors)) == sorted(map(bytes, stored))
-    assert sorted(view.phrase_keys.values()) == content["phrases"] == ["ada quill", "bram oster"]
-    assert view.mentions[:, 2].tolist() == [2, 1]
-    assert set(view.phrase_rows) == {"ada quill", "bram oster"}
-
-
-def test_the_old_view_does_not_change(database: Database) -> None:
-    cid = new_collection(database).id
+def test_the_old_view_does_not_change(database: Database, cid: int) -> None:
     commit_documents(database, cid, learn_document("a", "Ada Quill."), learn_document("b", "Bram Oster."))
-    old = _bring_up(database, empty_view())
-    before = _content(old)
+    old, names = fresh(database), passage_names(database)
+    before = canonical(old, names)
     forget_document(database, cid, "a")
     commit_documents(database, cid, learn_document("c", "Cora Finch."))
-    new = _bring_up(database, old)
-    assert _content(old) == before
-    assert _content(new) != before
+    new = fresh(database, old)
+    assert canonical(old, names) == before
+    assert canonical(new, passage_names(database)) != before
     assert (old.version, new.version) == (1, 3)
+    assert (old.n_passages, new.n_passages) == (2, 2)
 
 
-def test_a_view_without_change_in_its_vectors_keeps_its_index(database: Database) -> None:
-    cid = new_collection(database).id
+def test_two_views_may_go_on_from_one(database: Database, cid: int) -> None:
+    """As when a saved view is brought up while searches advance the one in use."""
     commit_documents(database, cid, learn_document("a", "Ada Quill."))
-    view = _bring_up(database, empty_view())
+    first = fresh(database)
+    commit_documents(database, cid, learn_document("b", "Bram Oster."))
+    common = fresh(database, first)
+    commit_documents(database, cid, learn_document("c", "Cora Finch likes Ada Quill."))
+    here, names = fresh(database, common), passage_names(database)
+    content = canonical(here, names)
+    forget_document(database, cid, "b")
+    commit_documents(database, cid, learn_document("d", "Dunmore.", "Ada Quill saw Dunmore."))
+    there = fresh(database, common)
+    assert_up_to_date(there, database)
+    assert canonical(here, names) == content
+    assert_up_to_date(fresh(database, here), database)
+    assert (common.n_passages, here.n_passages, there.n_passages) == (2, 3, 4)
+
+
+def test_a_view_without_change_in_its_vectors_keeps_its_index(database: Database, cid: int) -> None:
+    commit_documents(database, cid, learn_document("a", "Ada Quill."))
+    view = fresh(database)
     commit_documents(database, cid, learn_document("no passages"))
-    advanced = _bring_up(database, view)
+    advanced = fresh(database, view)
     assert advanced.version == 2
     assert advanced.index is view.index
+    assert fresh(database, advanced) is advanced
 
 
-def test_everything_can_be_forgotten_and_learned_again(database: Database) -> None:
-    cid = new_collection(database).id
+def test_everything_can_be_forgotten_and_learned_again(database: Database, cid: int) -> None:
     view = empty_view()
-    for version in (1, 3):
+    for version in (1, 3, 5):
         commit_documents(database, cid, learn_document("a", "Ada Quill."))
-        view = _bring_up(database, view)
-        assert (view.version, len(view.passage_ids), len(view.index)) == (version, 1, 1)
+        view = fresh(database, view)
+        assert (view.version, view.n_passages, view.n_phrases) == (version, 1, 1)
+        assert_up_to_date(view, database)
         forget_document(database, cid, "a")
-        view = _bring_up(database, view)
-        assert (len(view.passage_ids), len(view.index), view.phrase_keys, len(view.mentions)) == (0, 0, {}, 0)
-        assert view.graph.n_nodes == 0
+        view = fresh(database, view)
+        assert (view.n_passages, view.n_phrases, view.graph.total_count) == (0, 0, 0)
+        assert view.index.search(np.ones(16, dtype=np.float32), 3)[0].tolist() == []
+        assert_up_to_date(view, database)
+        if version == 3:
+            view = compacted(view)
+            assert (len(view.passages), len(view.phrases)) == (0, 0)
+
+
+def test_a_document_without_passages_before_the_first_with_some(database: Database, cid: int) -> None:
+    commit_documents(database, cid, learn_document("empty"))
+    view = fresh(database)
+    commit_documents(database, cid, learn_document("a", "Ada Quill."))
+    forget_document(database, cid, "empty")
+    assert_up_to_date(fresh(database, view), database)
+
+
+def test_what_came_and_went_between_two_views_leaves_nothing(database: Database, cid: int) -> None:
+    commit_documents(database, cid, learn_document("a", "Ada Quill."))
+    view = fresh(database)
+    commit_documents(database, cid, learn_document("b", "Ada Quill likes Bram Oster."))
+    forget_document(database, cid, "b")
+    later = fresh(database, view)
+    assert (len(later.passages), len(later.phrases), later.version) == (1, 1, 3)
+    assert_up_to_date(later, database)
+
+
+def test_a_phrase_that_died_and_came_again_has_a_new_row(database: Database, cid: int) -> None:
+    commit_documents(database, cid, learn_document("a", "Ada Quill."), learn_document("b", "Bram Oster."))
+    view = fresh(database)
+    for round_ in range(3):
+        forget_document(database, cid, "a")
+        view = fresh(database, view)
+        assert view.names.find(["ada quill"], view.graph.dead_phrases) == {}
+        commit_documents(database, cid, learn_document("a", "Ada Quill."))
+        view = fresh(database, view)
+        assert view.names.find(["ada quill"], view.graph.dead_phrases) == {"ada quill": 2 + round_}
+    assert_up_to_date(view, database)
+
+
+def test_views_rest_on_what_they_advanced_from_alone(database: Database, cid: int) -> None:
+    commit_documents(database, cid, learn_document("a", "Ada Quill."))
+    first = fresh(database)
+    commit_documents(database, cid, learn_document("b", "Bram Oster."))
+    second = fresh(database, first)
+    assert second.rests_on(first)
+    assert first.rests_on(first)
+    assert not first.rests_on(second)
+    assert not compacted(second).rests_on(second)
+    assert not fresh(database).rests_on(first)
 
 
 def test_an_empty_view_is_ready() -> None:
-    view = empty_view().warm()
-    assert (view.version, view.graph.n_nodes, view.phrase_rows, len(view.index)) == (0, 0, {}, 0)
+    view = empty_view()
+    assert (view.version, view.token, view.n_passages, view.n_phrases, len(view.index)) == (0, "", 0, 0, 0)
+    assert sum(view.nbytes.values()) < 1000
+    check_shape(view)
+    assert_same_view(compacted(view), view)
+
+
+def test_the_parts_of_a_view_are_measured(database: Database, cid: int) -> None:
+    commit_documents(database, cid, learn_document("a", "Ada Quill likes Bram Oster."))
+    first = fresh(database).nbytes
+    assert set(first) == {"vectors", "tail", "segments", "graph", "names", "ids"}
+    assert first["vectors"] + first["tail"] == 2 * 16
+    commit_documents(database, cid, learn_document("b", *(f"Cora Finch {number}." for number in range(50))))
+    later = fresh(database).nbytes
+    assert all(later[part] > first[part] for part in ("tail", "graph", "names", "ids"))

@@ -1,0 +1,312 @@
+"""The laws of the read model, on random histories: what a view holds and answers follows from what lives.
+
+(a) After any sequence of advancing, merging, saving, loading and crashing a view holds what a rebuild holds, exactly.
+(b) On the exact path a search agrees with that of a rebuild, in the same order.
+(c) The fast path stays within the bounds that it reports.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from memory_graph.database import Database, upgrade_schema
+from memory_graph.store.learning import LearnedDocument
+from memory_graph.store.reading import Changes
+from memory_graph.walk import WalkParams
+from retrieval.graph_search import GraphParams
+from retrieval.index import IndexParams, PassageIndex
+from retrieval.saved_views import SavedViews
+from retrieval.search import Mode, Searcher, SearchRequest
+from retrieval.view import View, advance, compacted, empty_view
+from retrieval.views import ViewCache
+from tests.unit.factories import (
+    EMBEDDER,
+    SENTENCES,
+    Step,
+    commit_documents,
+    forget_document,
+    learn_document,
+    new_collection,
+    outcome,
+    replay,
+)
+from tests.unit.views import PassageNames, assert_up_to_date, canonical, fresh, passage_names
+
+EXACT = GraphParams(walk=WalkParams(mode="exact", tolerance=1e-14, max_iterations=1000))
+QUESTIONS = ("Who does Ada Quill like?", "What stood by Lake Orrin?", "rain", "Cora Finch and the Old Mill in Dunmore")
+HISTORIES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_number = count()
+
+
+@dataclass(frozen=True)
+class Memories:
+    """A database where every example has collections of its own, and a folder for their saves."""
+
+    database: Database
+    folder: Path
+
+    def collection(self) -> tuple[str, int]:
+        name = f"memory-{next(_number)}"
+        return name, new_collection(self.database, name).id
+
+    def saves(self, name: str) -> SavedViews:
+        return SavedViews(self.folder / name)
+
+
+@pytest.fixture(scope="module")
+def memories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memories]:
+    folder = tmp_path_factory.mktemp("laws")
+    database = Database(f"sqlite:///{folder / 'sharpwave.db'}")
+    upgrade_schema(database)
+    yield Memories(database, folder)
+    database.close()
+
+
+@st.composite
+def written(draw: st.DrawFn, keys: str = "abcdef") -> LearnedDocument:
+    """Return a document of few names, texts and titles, so that documents share all of them."""
+    texts = draw(st.lists(st.sampled_from(SENTENCES), max_size=4))
+    return learn_document(draw(st.sampled_from(keys)), *texts, title=draw(st.sampled_from(["", "Dunmore"])))
+
+
+@st.composite
+def commits(draw: st.DrawFn) -> Step:
+    """Return what one commit writes, then forgets."""
+    write = draw(st.lists(written(), max_size=3, unique_by=lambda one: one.document.id))
+    return Step(tuple(write), tuple(draw(st.lists(st.sampled_from("abcdef"), unique=True, max_size=2))))
+
+
+OTHER_MOVES = ["advance", "merge", "save", "crash", "save and crash", "fork"]
+MOVES = st.one_of(commits(), st.sampled_from(OTHER_MOVES))
+
+
+@settings(HISTORIES, max_examples=60)
+@given(st.lists(MOVES, min_size=1, max_size=20))
+def test_any_history_ends_in_the_content_of_a_rebuild(memories: Memories, history: list[Step | str]) -> None:
+    database, (name, cid) = memories.database, memories.collection()
+    saves, view = memories.saves(name), empty_view()
+    older: list[tuple[View, PassageNames, dict[str, object]]] = []
+    for move in [*history, "advance"]:
+        if isinstance(move, Step):
+            replay(database, cid, move)
+            continue  # the view falls behind
+        if move == "merge":
+            view = compacted(view)
+        elif "save" in move:
+            saves.save(compacted(view))
+        elif move == "fork" and older:  # as a saved view and the one in use both go on from one
+            view = older[len(older) // 2][0]
+        if "crash" in move:
+            view = saves.newest() or empty_view()
+        view = fresh(database, view, name)
+        assert_up_to_date(view, database, name)
+        names = passage_names(database, name)
+        older.append((view, names, canonical(view, names)))
+    for one, names, content in older:  # no view changes once it was made
+        assert canonical(one, names) == content
+
+
+@HISTORIES
+@given(st.lists(written("ab"), max_size=2), written("c"), st.booleans(), st.booleans())
+def test_what_was_learned_and_forgotten_leaves_nothing(
+    memories: Memories, kept: list[LearnedDocument], forgotten: LearnedDocument, behind: bool, merge: bool
+) -> None:
+    database = memories.database
+    contents = []
+    for both in (True, False):
+        name, cid = memories.collection()
+        view = empty_view()
+        for one in [*kept, *([forgotten] if both else [])]:
+            commit_documents(database, cid, one)
+            view = view if behind else fresh(database, view, name)
+        view = compacted(view) if merge else view
+        if both:
+            assert forget_document(database, cid, "c")
+        contents.append(canonical(fresh(database, view, name), passage_names(database, name)))
+    assert contents[0] == contents[1]
+
+
+@st.composite
+def detours(draw: st.DrawFn, alive: Sequence[LearnedDocument]) -> list[Step]:
+    """Return a history that ends with these documents: in any order, replaced meanwhile, with others in between."""
+    steps: list[Step] = []
+    pending = draw(st.permutations(list(alive)))
+    for one in pending:
+        if draw(st.booleans()):  # first another text under the same id
+            steps.append(Step((learn_document(one.document.id, draw(st.sampled_from(SENTENCES))),), ()))
+        if draw(st.booleans()):  # a document that is forgotten again
+            steps += [Step((draw(written("xy")),), ()), Step((), ("x", "y"))]
+        if draw(st.booleans()):  # learned, replaced, and learned again as it was
+            steps += [Step((one,), ()), Step((learn_document(one.document.id, "Lake Orrin likes Cora Finch."),), ())]
+        if draw(st.booleans()):
+            steps += [Step((one,), ()), Step((), (one.document.id,))]
+        steps.append(Step((one,), ()))
+    return steps
+
+
+@st.composite
+def two_ways(draw: st.DrawFn) -> tuple[list[Step], list[Step]]:
+    """Return two histories that end with the same documents."""
+    alive = draw(st.lists(written(), min_size=1, max_size=6, unique_by=lambda one: one.document.id))
+    return draw(detours(alive)), draw(detours(alive))
+
+
+Ranking = list[tuple[str, int, float]]
+
+
+def search(searcher: Searcher, name: str, question: str, mode: Mode) -> Ranking:
+    found = searcher.search(name, SearchRequest(query=question, top_k=1000, mode=mode))
+    return [(hit.document_id, hit.ordinal, hit.score) for hit in found.hits]
+
+
+def assert_same_ranking(found: Ranking, expected: Ranking) -> None:
+    assert [(key, ordinal) for key, ordinal, _ in found] == [(key, ordinal) for key, ordinal, _ in expected]
+    for (_, _, score), (_, _, wanted) in zip(found, expected, strict=True):
+        assert abs(score - wanted) <= 1e-9
+
+
+@settings(HISTORIES, max_examples=15)
+@given(two_ways(), st.booleans())
+def test_exact_searches_do_not_know_in_which_order_things_were_learned(
+    memories: Memories, ways: tuple[list[Step], list[Step]], merge: bool
+) -> None:
+    database = memories.database
+    assert {key: one.content_hash for key, one in outcome(ways[0]).items()} == {
+        key: one.content_hash for key, one in outcome(ways[1]).items()
+    }
+    views, rebuilt = ViewCache(database), ViewCache(database)
+    followed, afresh = Searcher(database, views, EMBEDDER, EXACT), Searcher(database, rebuilt, EMBEDDER, EXACT)
+    names, contents = [], []
+    for way in ways:
+        name, cid = memories.collection()
+        names.append(name)
+        for number, step in enumerate(way):
+            replay(database, cid, step)
+            view = views.current(name)[1]
+            if merge and number == len(way) // 2:
+                views._held[name].view = compacted(view)
+        contents.append(canonical(views.current(name)[1], passage_names(database, name)))
+    assert contents[0] == contents[1]
+    for question in QUESTIONS:
+        modes: tuple[Mode, ...] = ("dense", "graph")
+        for mode in modes:
+            expected = search(afresh, names[0], question, mode)
+            assert len(expected) == len(contents[0]["vectors"])
+            assert_same_ranking(search(afresh, names[1], question, mode), expected)
+            for name in names:
+                assert_same_ranking(search(followed, name, question, mode), expected)
+
+
+def test_equal_texts_are_ordered_by_their_names(memories: Memories) -> None:
+    """More documents of one text than are returned: which of them are, and in which order, follows from their names."""
+    database = memories.database
+    found = []
+    for seed in range(4):
+        name, cid = memories.collection()
+        keys = [f"copy-{number}" for number in range(30)]
+        random.Random(seed).shuffle(keys)
+        for part in range(0, 30, 10):
+            commit_documents(
+                database, cid, *(learn_document(key, SENTENCES[0], SENTENCES[4]) for key in keys[part : part + 10])
+            )
+        searcher = Searcher(database, ViewCache(database), EMBEDDER, replace(EXACT, seeds=7))
+        rankings = []
+        for mode in ("dense", "graph"):
+            hits = searcher.search(name, SearchRequest(query=SENTENCES[0], top_k=12, mode=mode)).hits
+            rankings.append([(hit.document_id, hit.ordinal) for hit in hits])
+        found.append(rankings)
+    assert all(one == found[0] for one in found)
+
+
+@settings(HISTORIES, max_examples=25)
+@given(st.lists(commits(), min_size=1, max_size=10), st.sampled_from([1e-1, 1e-2, 1e-3, 1e-5]))
+def test_a_push_is_as_close_to_the_exact_walk_as_it_says(
+    memories: Memories, history: list[Step], epsilon: float
+) -> None:
+    database, (name, cid) = memories.database, memories.collection()
+    fast = Searcher(database, ViewCache(database), EMBEDDER, GraphParams(walk=WalkParams(epsilon=epsilon)))
+    exact = Searcher(database, ViewCache(database), EMBEDDER, EXACT)
+    for step in history:
+        replay(database, cid, step)
+        for question in QUESTIONS:
+            pushed = fast.search(name, SearchRequest(query=question, top_k=1000))
+            walked = [stage.detail for stage in pushed.stages if stage.name == "walk"]
+            expected = search(exact, name, question, "graph")
+            if not walked or not walked[0]:  # nothing to walk on: dense on both paths
+                assert pushed.fallback_reason == "empty_graph" or not expected
+                assert_same_ranking([(h.document_id, h.ordinal, h.score) for h in pushed.hits], expected)
+                continue
+            scores = {(hit.document_id, hit.ordinal): hit.score for hit in pushed.hits}
+            wanted = {(key, ordinal): score for key, ordinal, score in expected}
+            assert scores.keys() == wanted.keys()
+            gaps = [wanted[key] - scores[key] for key in wanted]
+            assert min(gaps) >= -1e-12
+            assert sum(gaps) <= walked[0]["residual"] + 1e-12
+
+
+def clustered(chance: np.random.Generator, n: int, dim: int = 24, clusters: int = 60) -> np.ndarray:
+    """Return unit vectors (n, dim) around a few centres, which are the same in every call."""
+    centres = np.random.default_rng(7).standard_normal((clusters, dim))
+    vectors = centres[chance.integers(0, clusters, n)] + 0.6 * chance.standard_normal((n, dim))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+
+
+def changes(version: int, first_id: int, vectors: np.ndarray, removed: np.ndarray) -> Changes:
+    """Return a commit of passages without names."""
+    ids = np.arange(first_id, first_id + len(vectors))
+    none = np.zeros(0, dtype=np.int64)
+    return Changes(
+        version=version,
+        token=str(version),
+        passage_ids=ids,
+        document_ids=ids,
+        order_keys=np.random.default_rng(version).integers(-(2**62), 2**62, len(ids)),
+        vectors=vectors,
+        phrase_keys={},
+        mentions=none.reshape(-1, 3),
+        relations=none.reshape(-1, 4),
+        removed_passages=removed,
+        removed_phrases=none,
+    )
+
+
+def test_segments_find_as_many_of_the_nearest_as_they_say(tmp_path: Path) -> None:
+    chance = np.random.default_rng(11)
+    index = PassageIndex.of(np.zeros((0, 0), dtype=np.float16), IndexParams(seal_at=1500))
+    view, first_id, checked = replace(empty_view(), index=index), 1, 0
+    for version in range(1, 10):
+        alive = view.passage_ids[view.graph.living_passages()]
+        removed = chance.choice(alive, len(alive) // 20, replace=False)
+        view = advance(view, changes(version, first_id, clustered(chance, 900), removed))
+        first_id += 900
+        if view.index.due:
+            view = replace(view, index=view.index.with_segments_of(view.index.sealed()))
+        if version == 7:
+            view = compacted(view)
+            loaded = SavedViews(tmp_path).save(view) and SavedViews(tmp_path).newest()
+            assert loaded is not None
+            view = replace(loaded, index=replace(loaded.index, params=index.params))
+            assert view.index.segments
+        if not view.index.segments or len(view.index) < 3000:
+            continue
+        for k in (10, 100):
+            shares = []
+            for query in clustered(chance, 60).astype(np.float32):
+                nearest, _ = view.index.search(query, k, exact=True, ties=view.orders.rows)
+                found, similarities = view.index.search(query, k, ties=view.orders.rows)
+                assert len(found) == len(nearest) == k
+                assert not np.isin(found, view.index.dead).any()
+                assert (np.diff(similarities) <= 1e-12).all()
+                shares.append(np.isin(nearest, found).mean())
+            assert np.mean(shares) >= view.index.recall - 0.02, (version, k)
+            checked += 1
+    assert checked >= 8

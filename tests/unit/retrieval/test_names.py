@@ -1,0 +1,95 @@
+"""Names of phrases, found by key and by row, are those of a dictionary whatever their history."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrieval import names as names_module
+from retrieval.names import PhraseNames
+
+NOBODY = np.zeros(0, dtype=np.int64)
+KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+
+
+def found_by_a_dictionary(keys: list[str], dead: list[int]) -> dict[str, int]:
+    return {key: row for row, key in enumerate(keys) if row not in dead}
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[list[str], list[int], bool]]:
+    """Per step: keys that come (none of them alive), rows that die, whether the names are compacted."""
+    keys: list[str] = []
+    dead: set[int] = set()
+    steps = []
+    for _ in range(draw(st.integers(1, 6))):
+        alive = {key for row, key in enumerate(keys) if row not in dead}
+        came = [key for key in draw(st.lists(KEYS, unique=True, max_size=6)) if key not in alive]
+        keys += came
+        living = [row for row in range(len(keys)) if row not in dead]
+        gone = draw(st.lists(st.sampled_from(living), unique=True, max_size=4)) if living else []
+        dead |= set(gone)
+        compact = draw(st.booleans())
+        steps.append((came, sorted(gone), compact))
+        if compact:
+            keys, dead = [key for row, key in enumerate(keys) if row not in dead], set()
+    return steps
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories())
+def test_names_are_those_of_a_dictionary(history: list[tuple[list[str], list[int], bool]]) -> None:
+    names, keys, dead = PhraseNames.of([]), list[str](), list[int]()
+    older: list[tuple[PhraseNames, list[str], list[int]]] = []
+    for came, gone, compact in history:
+        names, keys, dead = names.extended(came), keys + came, sorted(dead + gone)
+        if compact:
+            alive = np.ones(len(keys), dtype=bool)
+            alive[dead] = False
+            names, keys, dead = names.compacted(alive), [key for key, one in zip(keys, alive, strict=True) if one], []
+            again = PhraseNames.from_arrays(names.to_arrays())
+            assert again.find(keys, NOBODY) == found_by_a_dictionary(keys, [])
+        older.append((names, keys, dead))
+    for version, expected, gone in older:  # the later ones have not changed the earlier
+        assert len(version) == len(expected)
+        assert [version.key(row) for row in range(len(expected))] == expected
+        wanted = [*expected, *keys, "nobody at all"]
+        assert version.find(wanted, np.array(gone, dtype=np.int64)) == found_by_a_dictionary(expected, gone)
+
+
+def test_any_text_is_found() -> None:
+    keys = ["ada quill", "", "東京", "o\u0301rrin", "\0", "a" * 10_000, "\U0001f30a"]
+    names = PhraseNames.of(keys[:4]).extended(keys[4:])
+    assert names.find(keys, NOBODY) == {key: row for row, key in enumerate(keys)}
+    assert names.find(["\ud800", "ada", "ada quill "], NOBODY) == {}
+    assert names.find([], NOBODY) == {}
+
+
+def test_equal_hashes_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names_module.xxhash, "xxh3_64_intdigest", lambda data: len(data) % 2)
+    keys = ["a", "bb", "ccc", "dddd", "eeeee"]
+    names = PhraseNames.of(keys)
+    assert names.find([*keys, "f", "gg"], NOBODY) == {key: row for row, key in enumerate(keys)}
+    assert names.find(keys, np.array([0, 3])) == {"bb": 1, "ccc": 2, "eeeee": 4}
+    small = names.extended(["f"]).compacted(np.array([True, False, True, True, False, True]))
+    assert small.find([*keys, "f"], NOBODY) == {"a": 0, "ccc": 1, "dddd": 2, "f": 3}
+
+
+def test_an_older_version_goes_another_way() -> None:
+    first = PhraseNames.of(["a"]).extended(["b"])
+    here, there = first.extended(["c"]), first.extended(["d", "e"])
+    assert here.find("abcde", NOBODY) == {"a": 0, "b": 1, "c": 2}
+    assert there.find("abcde", NOBODY) == {"a": 0, "b": 1, "d": 2, "e": 3}
+    assert first.find("abcde", NOBODY) == {"a": 0, "b": 1}
+    assert first.extended([]) is first
+
+
+def test_only_settled_names_can_be_saved() -> None:
+    names = PhraseNames.of(["a"]).extended(["b"])
+    with pytest.raises(ValueError, match="compacted"):
+        names.to_arrays()
+    small = names.compacted(np.ones(2, dtype=bool))
+    assert small.nbytes == sum(array.nbytes for array in small.to_arrays().values()) > 0
+    assert names.nbytes > PhraseNames.of(["a"]).nbytes
