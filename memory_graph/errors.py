@@ -4,7 +4,7 @@
 
     SharpwaveError
     ├── InvalidInput              the caller's value is wrong; names the field and the fix
-    ├── NotFound                  a collection, document, job or query that is not there
+    ├── NotFound                  a collection, document, phrase, job or query that is not there
     ├── Conflict                  it exists already, or is in the wrong state
     ├── UnreadableDocument        one document cannot be read; carries a stable reason
     ├── ModelError
@@ -25,6 +25,8 @@ A message is one or two plain sentences for the person who has to act on it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class SharpwaveError(Exception):
@@ -48,14 +50,16 @@ class InvalidInput(SharpwaveError):
 
 
 class NotFound(SharpwaveError):
-    """Something named by the caller does not exist."""
+    """Something named by the caller does not exist; ``near`` holds names that do, where some are like it."""
 
     code = "not_found"
 
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"{kind} {name!r} does not exist")
+    def __init__(self, kind: str, name: str, near: Sequence[str] = ()) -> None:
+        hint = f"; near it: {', '.join(map(repr, near))}" if near else ""
+        super().__init__(f"{kind} {name!r} does not exist{hint}")
         self.kind = kind
         self.name = name
+        self.near = tuple(near)
 
 
 class Conflict(SharpwaveError):
