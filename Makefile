@@ -1,10 +1,11 @@
-# setup: the environment and the models · run: see it work · test: prove it · check: lint and types · stop: end the service
+# setup: the environment and the models · run: see it work · test: prove it · check: lint and types · bench: how fast ·
+# stop: end the service
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup run stop test check models clean
+.PHONY: setup run stop test check bench models clean
 
 setup: $(VENV)/.installed models
 
@@ -33,6 +34,12 @@ check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Some 15 minutes, 12 GB of memory and 6 GB of disk; smaller: make bench SIZES=10000,100000
+SIZES ?= 10000,100000,1000000
+bench: $(VENV)/.installed
+	$(BIN)/sharpwave bench walk --sizes $(SIZES)
+	$(BIN)/sharpwave bench search --sizes $(SIZES)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -20,7 +20,7 @@ import typer
 
 from memory_graph.errors import InvalidInput, SharpwaveError
 from service import __version__
-from service.commands import evaluate, ingest, installation, memory, recall, server
+from service.commands import bench, evaluate, graph, ingest, installation, memory, recall, server
 from service.commands.output import console, out
 
 app = typer.Typer(
@@ -39,8 +39,9 @@ app.command()(recall.ask)
 app.command()(memory.forget)
 app.add_typer(memory.collections_app, name="collections")
 app.add_typer(memory.jobs_app, name="jobs")
+app.add_typer(graph.graph_app, name="graph")
 app.command("eval")(evaluate.evaluate)
-app.add_typer(evaluate.bench_app, name="bench")
+app.add_typer(bench.bench_app, name="bench")
 app.add_typer(installation.models_app, name="models")
 app.add_typer(installation.db_app, name="db")
 app.command()(installation.doctor)
