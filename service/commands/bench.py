@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from evaluation.bench_memories import Subject, copy_memory, make_memory
 from evaluation.ingest_bench import bench_ingest
-from evaluation.search_bench import SearchRow, Subject, bench_search, copy_memory, make_memory
+from evaluation.search_bench import SearchRow, bench_search
 from evaluation.walk_bench import WalkRow, bench_walk, synthetic_graph
 from ingest.extraction import ExtractionParams, SpacyExtractor
 from ingest.files import find_files
