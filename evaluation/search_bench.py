@@ -1,7 +1,7 @@
 """Whole searches: how fast, how fresh, how soon ready, and at what cost in memory.
 
-The question is already embedded, the walk runs, nothing is reranked, and the hits' texts are read from the database. What
-is committed during the measurement is real, and taken in as always.
+The question is already embedded, the walk runs, nothing is reranked, and the hits' texts are read from the database.
+What is committed during the measurement is real, and taken in as always.
 """
 
 from __future__ import annotations
