@@ -125,7 +125,7 @@ def _read_questions(folder: Path, known: set[str]) -> Iterator[Question]:
         path = folder / name
         if name == "unanswerable.jsonl" and not path.exists():
             continue
-        for place, fields in _read_objects(path):
+        for place, fields in read_objects(path):
             question = _parse_question(place, fields)
             first = places.setdefault(question.id, place)
             if first != place:
@@ -140,8 +140,8 @@ def _read_questions(folder: Path, known: set[str]) -> Iterator[Question]:
         raise InvalidInput(str(folder / "questions.jsonl"), "holds no questions.")
 
 
-def _read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (file and line, object) for every line that is not blank."""
+def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (file and line, object) for every line that is not blank. Errors: ``InvalidInput``."""
     try:
         lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except OSError as error:
@@ -165,15 +165,16 @@ def _read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _parse_question(place: str, fields: dict[str, Any]) -> Question:
     return Question(
-        id=_check_text(f"{place}: id", fields.get("id")),
-        question=_check_text(f"{place}: question", fields.get("question")),
+        id=check_text(f"{place}: id", fields.get("id")),
+        question=check_text(f"{place}: question", fields.get("question")),
         answers=_check_texts(f"{place}: answers", fields.get("answers")),
         gold_ids=_check_texts(f"{place}: gold_ids", fields.get("gold_ids")),
-        type=_check_text(f"{place}: type", fields.get("type", UNTYPED)),
+        type=check_text(f"{place}: type", fields.get("type", UNTYPED)),
     )
 
 
-def _check_text(where: str, value: Any) -> str:
+def check_text(where: str, value: Any) -> str:
+    """Return a text that is not blank. Errors: ``InvalidInput`` naming ``where`` it stands."""
     if value is None:
         raise InvalidInput(where, "is missing.")
     if not isinstance(value, str) or not value.strip():
@@ -188,7 +189,7 @@ def _check_texts(where: str, value: Any) -> tuple[str, ...]:
         raise InvalidInput(where, "is missing. Give an empty list where there are none.")
     if not isinstance(value, list):
         raise InvalidInput(where, "must be a list of strings.")
-    texts = tuple(_check_text(where, item) for item in value)
+    texts = tuple(check_text(where, item) for item in value)
     if len(set(texts)) != len(texts):
         raise InvalidInput(where, "holds the same string twice.")
     return texts

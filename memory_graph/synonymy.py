@@ -50,9 +50,7 @@ class Pairs(NamedTuple):
         return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
 
-def find_synonyms(
-    vectors: Halves, linkable: NDArray[np.bool_], params: SynonymyParams, *, first_new: int = 0
-) -> Pairs:
+def find_synonyms(vectors: Halves, linkable: NDArray[np.bool_], params: SynonymyParams, *, first_new: int = 0) -> Pairs:
     """Return the pairs of which at least one is new: rows ``first_new`` and above of ``vectors`` (n, dim), unit length.
 
     Rows that are not ``linkable`` (n,) have no synonyms. All pairs of n phrases are those of any history: what one

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from ingest.extraction import ExtractionParams
+from ingest.extraction import ExtractionParams, Extractor, SpacyExtractor
 from ingest.extraction_pool import ExtractionPool
 from ingest.formats import ReadLimits
 from ingest.pipeline import Learner
@@ -88,21 +89,31 @@ def answer_params(settings: Settings, order: Order = "edges") -> AnswerParams:
     return AnswerParams(order=order, max_tokens=settings.generator_max_tokens, sentences=sentences)
 
 
-def make_learner(settings: Settings, database: Database, embedder: Embedder | None = None) -> Callable[[], Learner]:
-    """Return a function that loads what learning needs, once it is called."""
+def make_learner(
+    settings: Settings,
+    database: Database,
+    embedder: Embedder | None = None,
+    extractor: Callable[[], Extractor] | None = None,
+) -> Callable[[], Learner]:
+    """Return a function that loads what learning needs, once it is called; ``extractor`` stands in for spaCy's."""
 
     def build() -> Learner:
         tokenizer = find_model(settings, settings.embedder) / "tokenizer.json"
-        pool = ExtractionPool(find_model(settings, settings.extractor), ExtractionParams(facts=settings.extract_facts))
         return Learner(
             database,
             embedder or open_embedder(settings),
-            pool,
+            ExtractionPool(extractor or spacy_extractor(settings)),
             {mode: Splitter(tokenizer, SplitParams(mode=mode)) for mode in ("recursive", "none")},
             limits=ReadLimits(max_file_bytes=settings.max_file_mb * MB),
         )
 
     return build
+
+
+def spacy_extractor(settings: Settings) -> Callable[[], Extractor]:
+    """Return what makes the extractor of names and verbs, in whatever process it is called."""
+    model = find_model(settings, settings.extractor)
+    return partial(SpacyExtractor, model, ExtractionParams(facts=settings.extract_facts))
 
 
 def make_worker(settings: Settings, database: Database) -> Worker:

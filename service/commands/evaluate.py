@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +16,7 @@ import typer
 
 from evaluation.datasets import Dataset, limit_questions, load_dataset
 from evaluation.memory import learn_documents
+from evaluation.openie import OpenieExtractor, openie_extractions, read_openie
 from evaluation.qa_eval import Answered, QaReport, evaluate_answers
 from evaluation.report import tabulate_answers, tabulate_costs, tabulate_failures, tabulate_retrieval, tabulate_types
 from evaluation.retrieval_eval import evaluate_retrieval
@@ -47,6 +49,9 @@ def evaluate(
         Literal["push", "exact"],
         typer.Option("--walk", help="How to walk; exact compares all vectors too."),
     ] = "push",
+    openie: Annotated[
+        Path | None, typer.Option(help="Learn these entities and triples (openie.jsonl) instead of spaCy's.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn a question set into a memory of its own, and say how well its questions are served."""
@@ -55,12 +60,15 @@ def evaluate(
     if limit:
         dataset = limit_questions(dataset, limit)
     chosen: list[Mode] = [mode.value for mode in modes or ModeName]
+    extractor = None
+    if openie is not None:
+        extractor = partial(OpenieExtractor, openie_extractions(dataset, read_openie(openie, dataset)))
     with open_scratch(settings) as (scratch, database):
         embedder = open_embedder(scratch)
         with show_learning() as show:
             learn_documents(
                 database,
-                make_learner(scratch, database, embedder)(),
+                make_learner(scratch, database, embedder, extractor)(),
                 COLLECTION,
                 dataset.documents,
                 split=dataset.split,

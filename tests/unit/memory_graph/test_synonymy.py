@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -64,7 +66,7 @@ def test_the_order_of_learning_does_not_matter(seed: int, n: int, commits: int, 
     bounds = [0, *sorted(chance.integers(0, n, commits - 1).tolist()), n]
     parts = [
         find_synonyms(vectors[order[:stop]], all_linkable(stop), params, first_new=start)
-        for start, stop in zip(bounds, bounds[1:], strict=False)
+        for start, stop in pairwise(bounds)
     ]
     later = Pairs(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     assert len(later.lefts) == len(named(later, names[order])), "a pair came twice"
