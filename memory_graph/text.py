@@ -35,6 +35,11 @@ def is_linkable(key: str) -> bool:
     return len(_LETTER.findall(key)) + len(_DENSE.findall(key)) > _SHORT_NAME
 
 
+def fact_key(subject: str, predicate: str, object_: str) -> tuple[str, str, str]:
+    """Return the key under which a triple is known: its phrases' keys around the predicate as it was read."""
+    return normalize(subject), predicate, normalize(object_)
+
+
 def title_name(title: str) -> str:
     """Return a title without the parenthesis that tells namesakes apart ("Mercury (planet)" → "Mercury")."""
     return _TRAILING_PARENTHESIS.sub("", title).strip() or title.strip()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from memory_graph.graph import Shares
 from memory_graph.walk import WalkParams, walk
+from retrieval.facts import FactParams, join_seeds
 from retrieval.linking import link_phrases
 from retrieval.view import View
 
@@ -33,6 +34,7 @@ class GraphParams:
     temperature: float = 0.06
     guard: int = 2
     guard_within: int = 5
+    facts: FactParams = field(default_factory=FactParams)
     walk: WalkParams = field(default_factory=lambda: WalkParams(shares=Shares(relation=0.0)))
 
     @property
@@ -60,12 +62,14 @@ def rank_by_walk(
     params: GraphParams,
     *,
     top_k: int,
+    facts: tuple[Ints, Floats] | None = None,
     allowed: NDArray[np.bool_] | None = None,
 ) -> GraphRanking:
     """Rank the passages by personalized PageRank; return at least the ``top_k`` best that were reached.
 
     ``seeds`` are rows and similarities (k,) of the passages nearest to the question, best first; ``nearest`` the
     nearest of those that may be returned, which ``allowed`` (n_passages,) limits: the walk may cross the others.
+    ``facts`` are rows and weights (m,) of phrases that the nearest facts join.
     Without any edge in the graph nothing is ranked, with the reason.
     """
     graph, (seed_rows, similarities) = view.graph, seeds
@@ -76,8 +80,11 @@ def rank_by_walk(
     phrases = np.array(phrase_rows, dtype=np.int64)
     idf = graph.idf_of(phrases)
     phrase_masses = share * idf / idf.sum() if phrase_rows else idf
+    fact_rows, fact_weights = facts or (np.zeros(0, dtype=np.int64), np.zeros(0))
+    fact_share = params.facts.share if len(fact_rows) else 0.0
+    phrases, phrase_masses = join_seeds((phrases, phrase_masses), (fact_rows, fact_share * fact_weights))
     sharpened = np.exp((similarities - similarities[0]) / params.temperature)
-    passage_masses = (1.0 - share) * sharpened / sharpened.sum()
+    passage_masses = (1.0 - share - fact_share) * sharpened / sharpened.sum()
     walked = walk(
         graph,
         np.concatenate([seed_rows, phrases + graph.n_passages]),
@@ -95,7 +102,7 @@ def rank_by_walk(
     detail = {
         "phrases": [
             {"phrase_id": int(view.phrase_ids[row]), "reset": float(mass)}
-            for row, mass in zip(phrase_rows, phrase_masses, strict=True)
+            for row, mass in zip(phrases, phrase_masses, strict=True)
         ],
         "seeds": [
             {"passage_id": int(view.passage_ids[row]), "similarity": float(s), "reset": float(mass)}

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from memory_graph.graph import Graph
 from memory_graph.growing import Growing
+from retrieval.facts import FactIndex
 from retrieval.index import PassageIndex
 from retrieval.names import PhraseNames
 from retrieval.view import View
@@ -139,6 +140,7 @@ def write_view(view: View, folder: Path) -> None:
         "phrases": view.phrase_ids,
         **{f"graph_{name}": array for name, array in view.graph.to_arrays().items()},
         **{f"names_{name}": array for name, array in view.names.to_arrays().items()},
+        **({f"facts_{name}": array for name, array in view.facts.to_arrays().items()} if len(view.facts) else {}),
     }
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
@@ -187,6 +189,7 @@ def _load(folder: Path, manifest: dict[str, Any]) -> View:
         names=PhraseNames.from_arrays(_part(arrays, "names_")),
         index=PassageIndex.load(folder / "index"),
         graph=Graph.from_arrays(_part(arrays, "graph_")),
+        facts=FactIndex.from_arrays(_part(arrays, "facts_")),
     )
 
 

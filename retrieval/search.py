@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from memory_graph.database import Database
+from memory_graph.errors import GeneratorError
 from memory_graph.graph import empty_graph
-from memory_graph.store.reading import filter_documents, phrase_names, read_hits
+from memory_graph.store.reading import fact_texts, filter_documents, phrase_names, read_hits
 from memory_graph.types import Hit
 from memory_graph.walk import walk
 from retrieval.embedder import Embedder
+from retrieval.facts import FactFilter, check_choice, weigh_ends
 from retrieval.graph_search import GraphParams, rank_by_walk
 from retrieval.view import View
 from retrieval.views import ViewCache
@@ -81,12 +83,18 @@ class Searcher:
     """Searches the collections of one database with one embedder."""
 
     def __init__(
-        self, database: Database, views: ViewCache, embedder: Embedder, params: GraphParams | None = None
+        self,
+        database: Database,
+        views: ViewCache,
+        embedder: Embedder,
+        params: GraphParams | None = None,
+        fact_filter: FactFilter | None = None,
     ) -> None:
         self._database = database
         self._views = views
         self._embedder = embedder
         self._params = params or GraphParams()
+        self._fact_filter = fact_filter
 
     def warm(self) -> None:
         """Load the embedder and the compiled walk, so that the first question need not."""
@@ -144,9 +152,12 @@ class Searcher:
         dense = list(zip(rows.tolist(), similarities.tolist(), strict=True))[: request.top_k]
         if request.mode == "dense":
             return [(int(view.passage_ids[row]), score) for row, score in dense], None
+        linked, filter_reason = self._link_facts(view, query, request.query, stages)
         with stages.measure("walk") as detail:
             seeds = seeds[0][: self._params.seeds], seeds[1][: self._params.seeds]
-            ranking = rank_by_walk(view, request.query, seeds, rows, self._params, top_k=request.top_k, allowed=allowed)
+            ranking = rank_by_walk(
+                view, request.query, seeds, rows, self._params, top_k=request.top_k, allowed=allowed, facts=linked
+            )
             if ranking.fallback_reason == "empty_graph":
                 return [(int(view.passage_ids[row]), score) for row, score in dense], ranking.fallback_reason
             detail |= ranking.detail
@@ -154,7 +165,34 @@ class Searcher:
         # Passages that the walk did not reach follow in dense order, so that top_k means the same in every mode.
         reached = {row for row, _ in ranked}
         ranked += [(row, 0.0) for row, _ in dense if row not in reached][: request.top_k - len(ranked)]
-        return [(int(view.passage_ids[row]), score) for row, score in ranked], ranking.fallback_reason
+        return [(int(view.passage_ids[row]), score) for row, score in ranked], filter_reason or ranking.fallback_reason
+
+    def _link_facts(
+        self, view: View, query: NDArray[np.float32], question: str, stages: Stages
+    ) -> tuple[tuple[NDArray[np.int64], NDArray[np.float64]] | None, str | None]:
+        """Return the phrases of the facts nearest to a question, with weights, and why the filter was passed over."""
+        params = self._params.facts
+        if not len(view.facts) or not params.share:
+            return None, None
+        reason: str | None = None
+        with stages.measure("facts") as detail:
+            rows, similarities = view.facts.search(query, params.nearest)
+            ids = view.facts.ids.rows[rows]
+            kept = np.arange(len(rows))
+            with self._database.read() as connection:
+                texts = fact_texts(connection, ids.tolist())
+            if self._fact_filter is not None:
+                try:
+                    # A fact that was forgotten since is no candidate, but keeps its place.
+                    choice = self._fact_filter.choose(question, [texts.get(int(fact_id), "") for fact_id in ids])
+                    kept = np.array(check_choice(choice, len(rows)), dtype=np.int64)
+                except GeneratorError as error:
+                    reason = f"fact_filter_failed: {error.code}"
+            detail["facts"] = [
+                {"fact_id": int(ids[place]), "fact": texts.get(int(ids[place]), ""), "similarity": round(float(s), 4)}
+                for place, s in zip(kept, similarities[kept], strict=True)
+            ]
+            return weigh_ends(view.facts, view.graph, rows[kept], similarities[kept], params), reason
 
 
 def _name_phrases(connection: Connection, stages: list[Stage]) -> None:

@@ -6,7 +6,7 @@ those rows; ``compacted`` makes the same view anew, without what was forgotten. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from memory_graph.graph import Graph, Mentions, Relations, Synonyms, build_graph, empty_graph
 from memory_graph.growing import Growing
 from memory_graph.store.reading import Changes
+from retrieval.facts import FactIndex
 from retrieval.index import PassageIndex
 from retrieval.names import PhraseNames
 
@@ -37,6 +38,7 @@ class View:
     names: PhraseNames
     index: PassageIndex
     graph: Graph
+    facts: FactIndex = field(default_factory=FactIndex.empty)
 
     @property
     def passage_ids(self) -> Ints:
@@ -71,7 +73,13 @@ class View:
     def nbytes(self) -> dict[str, int]:
         """Bytes by part, those of memory maps included."""
         ids = sum(part.rows.nbytes for part in (self.passages, self.documents, self.orders, self.phrases))
-        return {**self.index.nbytes, "graph": self.graph.nbytes, "names": self.names.nbytes, "ids": ids}
+        return {
+            **self.index.nbytes,
+            "graph": self.graph.nbytes,
+            "names": self.names.nbytes,
+            "facts": self.facts.nbytes,
+            "ids": ids,
+        }
 
 
 def empty_view() -> View:
@@ -132,6 +140,12 @@ def advance(view: View, changes: Changes) -> View:
         names=names,
         index=index.without(died) if len(died) else index,
         graph=graph,
+        facts=view.facts.without(changes.removed_facts).extended(
+            changes.facts[:, 0],
+            np.searchsorted(phrases.rows, changes.facts[:, 1:3]),
+            changes.facts[:, 3],
+            changes.fact_vectors,
+        ),
     )
 
 
@@ -147,6 +161,7 @@ def compacted(view: View, threads: int = 1) -> View:
         names=view.names.compacted(phrases),
         index=view.index.compacted(threads),
         graph=view.graph.compacted(),
+        facts=view.facts.compacted(phrases),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ingest.extraction import ExtractionParams, Extractor, SpacyExtractor
 from ingest.extraction_pool import ExtractionPool
 from ingest.formats import ReadLimits
-from ingest.pipeline import Learner
+from ingest.pipeline import Learner, PipelineParams
 from ingest.splitter import SplitParams, Splitter
 from ingest.worker import Worker, prepare_queue
 from memory_graph.database import Database, check_schema, schema_state, upgrade_schema
@@ -105,6 +105,8 @@ def make_learner(
             ExtractionPool(extractor or spacy_extractor(settings)),
             {mode: Splitter(tokenizer, SplitParams(mode=mode)) for mode in ("recursive", "none")},
             limits=ReadLimits(max_file_bytes=settings.max_file_mb * MB),
+            # Facts read off verbs neither helped nor harmed; those of a language model help.
+            params=PipelineParams(embed_facts=extractor is not None),
         )
 
     return build

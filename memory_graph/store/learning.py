@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +18,7 @@ from memory_graph.tables import (
     commits,
     documents,
     embeddings,
+    fact_embeddings,
     fact_sources,
     facts,
     mentions,
@@ -25,8 +26,8 @@ from memory_graph.tables import (
     phrases,
     tombstones,
 )
-from memory_graph.text import normalize
-from memory_graph.types import Document, Extraction, Passage
+from memory_graph.text import fact_key, normalize
+from memory_graph.types import Document, Extraction, FactKey, Passage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +42,15 @@ class LearnedPassage:
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedDocument:
-    """A document ready to be committed; an equal ``content_hash`` under the same id means that it is known."""
+    """A document ready to be committed; an equal ``content_hash`` under the same id means that it is known.
+
+    ``fact_vectors`` holds those of its facts that were embedded, as passages' vectors are.
+    """
 
     document: Document
     content_hash: str
     passages: Sequence[LearnedPassage]
+    fact_vectors: Mapping[FactKey, NDArray[np.float16]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +153,7 @@ class Commit:
             .returning(documents.c.id)
         )
         if learned.passages:
-            self._write_passages(document_id or 0, learned.passages)
+            self._write_passages(document_id or 0, learned)
         return True
 
     def forget(self, key: str) -> Forgotten | None:
@@ -174,7 +179,8 @@ class Commit:
             .returning(collections.c.version)
         )
 
-    def _write_passages(self, document_id: int, learned: Sequence[LearnedPassage]) -> None:
+    def _write_passages(self, document_id: int, document: LearnedDocument) -> None:
+        learned = document.passages
         insert_new(
             self._connection,
             embeddings,
@@ -205,14 +211,20 @@ class Commit:
                 for one in learned
             ],
         ).all()
-        self._write_extractions(passage_ids, [one.extraction for one in learned])
+        self._write_extractions(passage_ids, [one.extraction for one in learned], document.fact_vectors)
 
-    def _write_extractions(self, passage_ids: Sequence[int], extractions: Sequence[Extraction]) -> None:
+    def _write_extractions(
+        self,
+        passage_ids: Sequence[int],
+        extractions: Sequence[Extraction],
+        fact_vectors: Mapping[FactKey, NDArray[np.float16]],
+    ) -> None:
         names = {mention.text for found in extractions for mention in found.mentions}
         names |= {name for found in extractions for triple in found.triples for name in (triple.subject, triple.object)}
         phrase_ids = self._phrase_ids({name: normalize(name) for name in names})
         mention_rows = []
         sources: dict[tuple[int, str, int], set[int]] = {}
+        vectors: dict[tuple[int, str, int], NDArray[np.float16]] = {}
         for passage_id, found in zip(passage_ids, extractions, strict=True):
             counts: dict[int, tuple[str, int]] = {}
             for mention in found.mentions:
@@ -233,10 +245,14 @@ class Commit:
             for triple in found.triples:
                 subject, object_ = phrase_ids.get(triple.subject), phrase_ids.get(triple.object)
                 if subject is not None and object_ is not None and subject != object_:
-                    sources.setdefault((subject, triple.predicate, object_), set()).add(passage_id)
+                    fact = subject, triple.predicate, object_
+                    sources.setdefault(fact, set()).add(passage_id)
+                    key = fact_key(triple.subject, triple.predicate, triple.object)
+                    if key in fact_vectors:
+                        vectors[fact] = fact_vectors[key]
         if mention_rows:
             self._connection.execute(insert(mentions), mention_rows)
-        self._write_facts(sources)
+        self._write_facts(sources, vectors)
 
     def _phrase_ids(self, keys: Mapping[str, str]) -> dict[str, int]:
         """Find or make the phrases of these names; a name without a letter or digit has none."""
@@ -253,8 +269,13 @@ class Commit:
             ids.update({key: phrase_id for key, phrase_id in found})
         return {name: ids[key] for name, key in keys.items() if key}
 
-    def _write_facts(self, sources: Mapping[tuple[int, str, int], set[int]]) -> None:
-        for (subject, predicate, object_), passage_ids in sources.items():
+    def _write_facts(
+        self,
+        sources: Mapping[tuple[int, str, int], set[int]],
+        vectors: Mapping[tuple[int, str, int], NDArray[np.float16]],
+    ) -> None:
+        for fact, passage_ids in sources.items():
+            subject, predicate, object_ = fact
             row = {
                 "collection_id": self._collection_id,
                 "subject_id": subject,
@@ -284,6 +305,14 @@ class Commit:
                     for passage_id in sorted(passage_ids)
                 ],
             )
+            if fact in vectors:
+                row = {
+                    "fact_id": fact_id,
+                    "collection_id": self._collection_id,
+                    "vector": vectors[fact].astype("<f2").tobytes(),
+                    "version": self.version,
+                }
+                insert_new(self._connection, fact_embeddings, [row])
 
     def _remove(self, document_id: int) -> tuple[int, int]:
         """Remove a document's rows; return how many passages and facts went. Phrases are swept at the end."""
@@ -325,7 +354,12 @@ class Commit:
             ).all()
             for row in unproved:
                 self._touched_phrases.update((row.subject_id, row.object_id))
-            self._connection.execute(delete(facts).where(facts.c.id.in_([row.id for row in unproved])))
+            gone = [row.id for row in unproved]
+            embedded = self._connection.scalars(
+                delete(fact_embeddings).where(fact_embeddings.c.fact_id.in_(gone)).returning(fact_embeddings.c.fact_id)
+            ).all()
+            self._bury("fact", embedded)
+            self._connection.execute(delete(facts).where(facts.c.id.in_(gone)))
             removed += len(unproved)
         return removed
 

@@ -6,7 +6,7 @@ import operator as operators
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from memory_graph.store.rows import IN_LIMIT, chunks
 from memory_graph.tables import (
     documents,
     embeddings,
+    fact_embeddings,
     fact_sources,
     facts,
     mentions,
@@ -43,7 +44,8 @@ class Changes:
 
     ``passage_ids``, ``document_ids``, ``order_keys`` and ``vectors`` are aligned: (n,) each and (n, dim) float16.
     ``mentions`` is (m, 3): passage id, phrase id, count. ``relations`` is (r, 4): passage id, two phrase ids, and how
-    many facts of that passage join them. ``phrase_keys`` maps id to key, ids ascending.
+    many facts of that passage join them. ``phrase_keys`` maps id to key, ids ascending. ``facts`` is (f, 4): those that
+    have got a vector, by id, two phrase ids, and an order key; ``fact_vectors`` is (f, dim) float16.
     """
 
     version: int
@@ -57,6 +59,9 @@ class Changes:
     relations: Ints
     removed_passages: Ints
     removed_phrases: Ints
+    facts: Ints = field(default_factory=lambda: np.zeros((0, 4), dtype=np.int64))
+    fact_vectors: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float16))
+    removed_facts: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 def read_changes(connection: Connection, collection: Collection, since: int) -> Changes:
@@ -88,7 +93,8 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
         .where(phrases.c.collection_id == cid, phrases.c.version > since)
         .order_by(phrases.c.id)
     )
-    gone: dict[str, list[int]] = {"passage": [], "phrase": []}
+    known_facts, fact_vectors = _read_facts(connection, cid, since)
+    gone: dict[str, list[int]] = {"passage": [], "phrase": [], "fact": []}
     if since:
         for kind, row_id in connection.execute(
             select(tombstones.c.kind, tombstones.c.row_id).where(
@@ -109,7 +115,55 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
         relations=_joined([np.array([tuple(row) for row in rows]) for rows in _read(connection, joined)], 4),
         removed_passages=np.array(gone["passage"], dtype=np.int64),
         removed_phrases=np.array(gone["phrase"], dtype=np.int64),
+        facts=known_facts,
+        fact_vectors=fact_vectors,
+        removed_facts=np.array(gone["fact"], dtype=np.int64),
     )
+
+
+def _read_facts(connection: Connection, cid: int, since: int) -> tuple[Ints, NDArray[np.float16]]:
+    """Read the facts that got vectors after version ``since``: (f, 4) as in ``Changes``, and the vectors."""
+    subject, object_ = phrases.alias(), phrases.alias()
+    ids: list[NDArray[np.int64]] = []
+    vectors: list[NDArray[np.float16]] = []
+    for rows in _read(
+        connection,
+        select(
+            facts.c.id,
+            facts.c.subject_id,
+            facts.c.object_id,
+            facts.c.predicate,
+            subject.c.key.label("subject"),
+            object_.c.key.label("object"),
+            fact_embeddings.c.vector,
+        )
+        .join(fact_embeddings, fact_embeddings.c.fact_id == facts.c.id)
+        .join(subject, subject.c.id == facts.c.subject_id)
+        .join(object_, object_.c.id == facts.c.object_id)
+        .where(fact_embeddings.c.collection_id == cid, fact_embeddings.c.version > since)
+        .order_by(facts.c.id),
+    ):
+        orders = [order_key(f"{row.subject}\0{row.predicate}\0{row.object}", 0) for row in rows]
+        ids.append(
+            np.array([(row.id, row.subject_id, row.object_id, key) for row, key in zip(rows, orders, strict=True)])
+        )
+        vectors.append(np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2").reshape(len(rows), -1))
+    return _joined(ids, 4), np.concatenate(vectors) if vectors else np.zeros((0, 0), dtype=np.float16)
+
+
+def fact_texts(connection: Connection, fact_ids: Sequence[int]) -> dict[int, str]:
+    """Return facts as people read them, by id."""
+    subject, object_ = phrases.alias(), phrases.alias()
+    found: dict[int, str] = {}
+    for some in chunks(fact_ids):
+        rows = connection.execute(
+            select(facts.c.id, subject.c.key, facts.c.predicate, object_.c.key)
+            .join(subject, subject.c.id == facts.c.subject_id)
+            .join(object_, object_.c.id == facts.c.object_id)
+            .where(facts.c.id.in_(some))
+        )
+        found.update({fact_id: " ".join(parts) for fact_id, *parts in rows})
+    return found
 
 
 def _read(connection: Connection, query: Select[Any]) -> Iterator[Sequence[Row[Any]]]:

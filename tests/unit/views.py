@@ -55,6 +55,12 @@ def canonical(view: View, names: PassageNames) -> dict[str, Any]:
         "orders": {passage[row]: int(view.orders.rows[row]) for row in living.tolist()},
         "phrases": sorted(phrase.values()),
         "mentions": Counter({(passage[p], phrase[h]): count for p, h, count in mentions}),
+        "facts": {
+            (int(view.facts.orders.rows[row]), *(phrase[int(end)] for end in view.facts.ends.rows[row])): (
+                view.facts.vectors.rows[row].tobytes()
+            )
+            for row in np.setdiff1d(np.arange(len(view.facts.ids)), view.facts.dead).tolist()
+        },
         "relations": Counter({(passage[p], phrase[a], phrase[b]): count for p, a, b, count in relations}),
     }
 
@@ -73,6 +79,9 @@ def check_shape(view: View) -> None:
     frequencies = graph.edges.degrees(Kind.context, graph.n_phrases)
     assert frequencies.tolist() == graph.edges.degrees_of(Kind.context, np.arange(graph.n_phrases)).tolist()
     assert not frequencies[graph.dead_phrases].any()
+    alive = np.setdiff1d(np.arange(len(view.facts.ids)), view.facts.dead)
+    assert len(view.facts) == len(alive)
+    assert not np.isin(view.facts.ends.rows[alive], graph.dead_phrases).any()
 
 
 def assert_same_view(view: View, rebuilt: View) -> None:
@@ -93,6 +102,7 @@ def assert_same_view(view: View, rebuilt: View) -> None:
     for arrays, others in (
         (small.graph.to_arrays(), other.graph.to_arrays()),
         (small.names.to_arrays(), other.names.to_arrays()),
+        (small.facts.to_arrays(), other.facts.to_arrays()),
     ):
         assert arrays.keys() == others.keys()
         for part, array in arrays.items():

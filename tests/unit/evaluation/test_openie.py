@@ -54,7 +54,7 @@ def test_what_a_line_says_is_what_its_passage_holds(tmp_path: Path) -> None:
     assert quill.triples == (Triple("Ada Quill", "founded", "Old Mill Society"),)
     assert quill.mentions == (Mention("Ada Quill", 2), Mention("Old Mill Society", 1))
     assert mill.triples == (Triple("Old Mill Society", "owns", "mill by the lake"),)
-    assert {mention.text for mention in mill.mentions} == {"Old Mill Society", "mill by the lake"}
+    assert mill.mentions == ()
 
 
 def test_it_runs_in_the_child_process_like_any_extractor(tmp_path: Path) -> None:
