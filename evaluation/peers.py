@@ -20,9 +20,12 @@ from evaluation.datasets import Dataset
 from evaluation.igraph_parity import IgraphParity, plain_facts
 from evaluation.openie import Reading, count_tokens
 from evaluation.retrieval_eval import RetrievalReport, Search, evaluate_retrieval
+from memory_graph.database import Database
+from memory_graph.store.reading import read_hits
 from memory_graph.types import Document
 from retrieval.embedder import Embedder, passage_input
 from retrieval.parity import Parity, index_triples
+from retrieval.view import View
 
 Vectors = NDArray[np.float32]
 Scorer = Callable[[str], NDArray[Any]]
@@ -81,6 +84,15 @@ class Corpus(NamedTuple):
         """Return a question's vector (dim,)."""
         vector: Vectors = self.embedder.encode([text])[0]
         return vector
+
+
+def read_corpus(database: Database, view: View, dataset: Dataset, embedder: Embedder, embed_s: float = 0.0) -> Corpus:
+    """Return the documents in their order in the set, with the vectors that a memory holds of them."""
+    with database.read() as connection:
+        hits = read_hits(connection, [(int(passage_id), 0.0) for passage_id in view.passage_ids])
+    row_of = {hit.document_id: row for row, hit in enumerate(hits)}
+    rows = np.array([row_of[document.id] for document in dataset.documents])
+    return Corpus(dataset.documents, view.index.take(rows), embedder, embed_s)
 
 
 def measure_peer(
@@ -184,6 +196,18 @@ def measure_triples(dataset: Dataset, corpus: Corpus, readings: Mapping[str, Rea
         )
     )
     return rows
+
+
+def search_by_parity(corpus: Corpus, readings: Mapping[str, Reading]) -> Search:
+    """Return the published ranking of the set's own triples as a search."""
+    index = index_triples([readings[document.id].triples for document in corpus.documents])
+    ranking = Parity(
+        index,
+        passages=corpus.vectors.astype(np.float32),
+        fact_vectors=corpus.embedder.encode(index.fact_texts),
+        phrase_vectors=corpus.embedder.encode(index.phrases).astype(np.float16),
+    )
+    return _ranking(corpus, lambda question: ranking.score(corpus.embed(question)))
 
 
 def _ranking(corpus: Corpus, score: Scorer) -> Search:

@@ -23,6 +23,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _BLOCK = 1 << 16  # rows
+# Float32 sums of some hundred products err by less; the candidates that are this close are compared in float64.
+_MARGIN = 1e-4
 _PARTS = ("ids", "ends", "orders", "vectors")
 
 
@@ -41,12 +43,16 @@ class FactFilter(Protocol):
 class FactParams:
     """``share`` of a walk's mass starts at the phrases of the ``nearest`` facts, taken from that of the passages.
 
-    A fact weighs exp((similarity - best) / temperature), and each of its phrases that times its idf.
+    A fact weighs exp((similarity - best) / temperature), and each of its phrases that times its idf. What a passage
+    states counts as evidence: its similarity becomes (1 - mix) · its own + mix · that of its best fact among the
+    ``evidence`` nearest; one that states none of these has the last one's.
     """
 
     share: float = 0.3
     nearest: int = 10
     temperature: float = 0.05
+    evidence: int = 50
+    mix: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -111,21 +117,23 @@ class FactIndex:
         )
 
     def search(self, query: NDArray[np.float32], k: int) -> tuple[Ints, Floats]:
-        """Return the rows and similarities of the ``k`` facts nearest to a unit vector (dim,), best first."""
-        similarities = np.full(len(self.ids), -np.inf)
-        for start in range(0, len(self.ids), _BLOCK):
-            block = self.vectors.rows[start : start + _BLOCK].astype(np.float32)
-            similarities[start : start + len(block)] = block @ query
-        similarities[self.dead] = -np.inf
+        """Return the rows and similarities of the ``k`` facts nearest to a unit vector (dim,), best first.
+
+        A similarity is the float64 inner product; those that are equal to 1e-12 are ordered by ``orders``.
+        """
         k = min(k, len(self))
         if not k:
             return np.zeros(0, dtype=np.int64), np.zeros(0)
-        # Rounded, so that facts of equal vectors are equal wherever their rows stand.
-        rounded = np.round(similarities, 6)
-        least = np.partition(rounded, len(rounded) - k)[len(rounded) - k]
-        rows = np.flatnonzero(rounded >= least)
-        best: Ints = rows[np.lexsort((self.orders.rows[rows], -rounded[rows]))][:k]
-        return best, rounded[best]
+        rough = np.empty(len(self.ids), dtype=np.float32)
+        for start in range(0, len(rough), _BLOCK):
+            block = self.vectors.rows[start : start + _BLOCK].astype(np.float32)
+            rough[start : start + len(block)] = block @ query
+        rough[self.dead] = -np.inf
+        least = np.partition(rough, len(rough) - k)[len(rough) - k]
+        rows = np.flatnonzero(rough >= least - _MARGIN)
+        similarities = self.vectors.rows[rows].astype(np.float64) @ query.astype(np.float64)
+        best = np.lexsort((self.orders.rows[rows], -np.round(similarities, 12)))[:k]
+        return rows[best], similarities[best]
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return a compacted index as named arrays, to be saved."""
@@ -166,6 +174,24 @@ def weigh_ends(
     lead = graph.edges.degrees_of(Kind.context, phrases) > 0
     phrases, totals = phrases[lead], totals[lead]
     return phrases, totals / totals.sum() if len(totals) else totals
+
+
+def blend_evidence(
+    passages: tuple[Ints, Floats], stated: tuple[Ints, Floats], floor: float, orders: Ints, params: FactParams
+) -> tuple[Ints, Floats]:
+    """Return distinct rows of passages and their similarities (k,), best first, with what facts say mixed in.
+
+    ``passages`` are rows and their own similarities, ``stated`` (m,) rows of passages and the similarity of a fact that
+    each states; ``floor`` is that of the last fact looked at. Equal ones are ordered by ``orders`` (n_passages,).
+    """
+    rows, own = passages
+    evidence = np.full(len(rows), floor)
+    order = np.argsort(rows)
+    places = order[np.searchsorted(rows[order], stated[0])]
+    np.maximum.at(evidence, places, stated[1])
+    mixed = (1.0 - params.mix) * own + params.mix * evidence
+    best = np.lexsort((orders[rows], -np.round(mixed, 12)))
+    return rows[best], mixed[best]
 
 
 def join_seeds(*seeds: tuple[Ints, Floats]) -> tuple[Ints, Floats]:

@@ -151,6 +151,15 @@ def _read_facts(connection: Connection, cid: int, since: int) -> tuple[Ints, NDA
     return _joined(ids, 4), np.concatenate(vectors) if vectors else np.zeros((0, 0), dtype=np.float16)
 
 
+def fact_passages(connection: Connection, fact_ids: Sequence[int]) -> list[tuple[int, int]]:
+    """Return (fact id, id of a passage that states it) for each of these facts."""
+    found: list[tuple[int, int]] = []
+    for some in chunks(fact_ids):
+        query = select(fact_sources.c.fact_id, fact_sources.c.passage_id).where(fact_sources.c.fact_id.in_(some))
+        found += [(fact_id, passage_id) for fact_id, passage_id in connection.execute(query)]
+    return found
+
+
 def fact_texts(connection: Connection, fact_ids: Sequence[int]) -> dict[int, str]:
     """Return facts as people read them, by id."""
     subject, object_ = phrases.alias(), phrases.alias()

@@ -17,9 +17,11 @@ import typer
 from evaluation.datasets import Dataset, limit_questions, load_dataset
 from evaluation.memory import learn_documents
 from evaluation.openie import OpenieExtractor, openie_extractions, read_openie
+from evaluation.peers import read_corpus, search_by_parity
 from evaluation.qa_eval import Answered, QaReport, evaluate_answers
 from evaluation.report import tabulate_answers, tabulate_costs, tabulate_failures, tabulate_retrieval, tabulate_types
 from evaluation.retrieval_eval import evaluate_retrieval
+from memory_graph.errors import InvalidInput
 from retrieval.ask import ask
 from retrieval.graph_search import GraphParams
 from retrieval.search import Mode, Searcher, SearchRequest
@@ -52,6 +54,9 @@ def evaluate(
     openie: Annotated[
         Path | None, typer.Option(help="Learn these entities and triples (openie.jsonl) instead of spaCy's.")
     ] = None,
+    parity: Annotated[
+        bool, typer.Option("--parity", help="HippoRAG 2's ranking of the same triples beside the modes.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn a question set into a memory of its own, and say how well its questions are served."""
@@ -60,9 +65,10 @@ def evaluate(
     if limit:
         dataset = limit_questions(dataset, limit)
     chosen: list[Mode] = [mode.value for mode in modes or ModeName]
-    extractor = None
-    if openie is not None:
-        extractor = partial(OpenieExtractor, openie_extractions(dataset, read_openie(openie, dataset)))
+    if parity and openie is None:
+        raise InvalidInput("--parity", "ranks by triples: give them with --openie FILE")
+    readings = None if openie is None else read_openie(openie, dataset)
+    extractor = None if readings is None else partial(OpenieExtractor, openie_extractions(dataset, readings))
     with open_scratch(settings) as (scratch, database):
         embedder = open_embedder(scratch)
         with show_learning() as show:
@@ -76,8 +82,12 @@ def evaluate(
             )
         params = GraphParams()
         params = replace(params, walk=replace(params.walk, mode=walk))
-        searcher = Searcher(database, ViewCache(database), embedder, params)
+        views = ViewCache(database)
+        searcher = Searcher(database, views, embedder, params)
         reports = [evaluate_retrieval(dataset, _searches(searcher, mode), mode=mode) for mode in chosen]
+        if parity and readings is not None:
+            corpus = read_corpus(database, views.current(COLLECTION)[1], dataset, embedder)
+            reports.append(evaluate_retrieval(dataset, search_by_parity(corpus, readings), mode="parity"))
         graded = asyncio.run(_grade(scratch, searcher, dataset, chosen[-1])) if answers else None
     if as_json:
         document = {"retrieval": [report.to_json() for report in reports], "answers": graded and graded.to_json()}

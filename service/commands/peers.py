@@ -10,23 +10,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, get_args
 
-import numpy as np
 import typer
 from rich.table import Table
 
 from evaluation.datasets import Dataset, limit_questions, load_dataset
 from evaluation.memory import learn_documents
 from evaluation.openie import OpenieExtractor, Reading, count_tokens, openie_extractions, read_openie
-from evaluation.peers import Corpus, PeerRow, measure_bm25, measure_dense, measure_peer, measure_triples
+from evaluation.peers import PeerRow, measure_bm25, measure_dense, measure_peer, measure_triples, read_corpus
 from evaluation.report import format_estimate
 from evaluation.retrieval_eval import Search
 from ingest.extraction import Extractor
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput
-from memory_graph.store.reading import read_hits
 from retrieval.embedder import Embedder
 from retrieval.search import Mode, Searcher, SearchRequest
-from retrieval.view import View
 from retrieval.views import ViewCache
 from service.commands.output import AsJson, console, out, print_json
 from service.commands.scratch import open_scratch, show_learning
@@ -74,7 +71,7 @@ def _measure(settings: Settings, dataset: Dataset, readings: Mapping[str, Readin
         if readings is not None:
             own_s["triples"] = learn("triples", partial(OpenieExtractor, openie_extractions(dataset, readings)))
             tokens["triples"] = count_tokens(readings)
-        corpus = _corpus(database, views.current("names")[1], dataset, embedder, own_s["names"]["embed"])
+        corpus = read_corpus(database, views.current("names")[1], dataset, embedder, own_s["names"]["embed"])
         with console.status("Searching"):
             rows = [measure_dense(dataset, corpus), measure_bm25(dataset, corpus)]
             if readings is not None:
@@ -115,15 +112,6 @@ def _learn(
         raise InvalidInput("FOLDER", f"{job.failed} documents could not be learned, such as {job.failures[0].name!r}")
     # "extract" is the child's own time, most of which passes while this process embeds: what was waited for counts.
     return {stage: spent for stage, spent in job.seconds.items() if stage != "extract"}
-
-
-def _corpus(database: Database, view: View, dataset: Dataset, embedder: Embedder, embed_s: float) -> Corpus:
-    """Return the documents in their order in the set, with the vectors that the memory holds of them."""
-    with database.read() as connection:
-        hits = read_hits(connection, [(int(passage_id), 0.0) for passage_id in view.passage_ids])
-    row_of = {hit.document_id: row for row, hit in enumerate(hits)}
-    rows = np.array([row_of[document.id] for document in dataset.documents])
-    return Corpus(dataset.documents, view.index.take(rows), embedder, embed_s)
 
 
 def _search(searcher: Searcher, collection: str, mode: Mode) -> Search:

@@ -133,9 +133,13 @@ def test_documents_that_are_split_have_no_lines(tmp_path: Path) -> None:
 
 def test_eval_learns_a_memory_of_the_triples(tmp_path: Path) -> None:
     _, path = make_set(tmp_path, *LINES)
-    ran = CliRunner().invoke(app, ["eval", str(tmp_path), "--openie", str(path), "--mode", "graph", "--json"])
+    given = ["eval", str(tmp_path), "--openie", str(path), "--mode", "graph"]
+    ran = CliRunner().invoke(app, [*given, "--parity", "--json"])
     assert ran.exit_code == 0, ran.output
-    (report,) = json.loads(ran.stdout)["retrieval"]
-    assert report["recall"]["2"]["mean"] == 1.0
+    own, parity = json.loads(ran.stdout)["retrieval"]
+    assert (own["mode"], parity["mode"]) == ("graph", "parity")
+    assert own["recall"]["2"]["mean"] == parity["recall"]["2"]["mean"] == 1.0
     ran = CliRunner().invoke(app, ["eval", str(tmp_path), "--openie", str(tmp_path / "none.jsonl")])
     assert isinstance(ran.exception, InvalidInput)
+    ran = CliRunner().invoke(app, ["eval", str(tmp_path), "--parity"])
+    assert "--openie" in str(ran.exception)

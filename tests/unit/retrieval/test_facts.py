@@ -17,7 +17,7 @@ from memory_graph.errors import GeneratorOutputInvalid, GeneratorTimeout
 from memory_graph.graph import Mentions, Relations, Synonyms, build_graph
 from memory_graph.tables import fact_embeddings, tombstones
 from memory_graph.types import Extraction, Mention, Triple
-from retrieval.facts import FactIndex, FactParams, check_choice, join_seeds, weigh_ends
+from retrieval.facts import FactIndex, FactParams, blend_evidence, check_choice, join_seeds, weigh_ends
 from retrieval.graph_search import GraphParams
 from retrieval.saved_views import load_view, write_view
 from retrieval.search import Searcher, SearchRequest, SearchResult
@@ -65,10 +65,10 @@ def test_the_nearest_are_those_of_sorting_all(n: int, k: int, seed: int) -> None
     query = np.random.default_rng(seed + 1).normal(size=8).astype(np.float32)
     rows, similarities = index.search(query, k)
     alive = [row for row in range(n) if row + 1 not in (2, 3)]
-    exact = index.vectors.rows.astype(np.float64) @ query if n else np.zeros(0)
+    exact = index.vectors.rows.astype(np.float64) @ query.astype(np.float64) if n else np.zeros(0)
     assert len(index) == len(alive)
-    assert rows.tolist() == sorted(alive, key=lambda row: -round(float(exact[row]), 6))[:k]
-    np.testing.assert_allclose(similarities, exact[rows], atol=1e-5)
+    assert rows.tolist() == sorted(alive, key=lambda row: -float(exact[row]))[:k]
+    np.testing.assert_allclose(similarities, exact[rows], rtol=0, atol=1e-12)
 
 
 def test_equal_facts_are_ordered_by_what_they_are() -> None:
@@ -116,6 +116,20 @@ def test_phrases_weigh_by_their_facts_and_their_idf() -> None:
     np.testing.assert_allclose(weights, expected / expected.sum())
     none, nothing = weigh_ends(index, graph, np.zeros(0, np.int64), np.zeros(0), FactParams())
     assert (len(none), len(nothing)) == (0, 0)
+
+
+def test_what_a_passage_states_counts_beside_what_it_says() -> None:
+    passages = np.array([4, 0, 7]), np.array([0.8, 0.6, 0.1])
+    stated = np.array([7, 0, 7]), np.array([0.5, 0.9, 0.7])
+    orders = np.arange(8)
+    rows, mixed = blend_evidence(passages, stated, 0.4, orders, FactParams(mix=0.5))
+    assert rows.tolist() == [0, 4, 7]
+    np.testing.assert_allclose(mixed, [0.75, 0.6, 0.4])
+    rows, mixed = blend_evidence(passages, stated, 0.4, orders, FactParams(mix=0.0))
+    assert (rows.tolist(), mixed.tolist()) == ([4, 0, 7], [0.8, 0.6, 0.1])
+    equal = np.array([2, 5, 1]), np.array([0.5, 0.5, 0.5])
+    rows, _ = blend_evidence(equal, (np.zeros(0, np.int64), np.zeros(0)), 0.4, -orders, FactParams())
+    assert rows.tolist() == [5, 2, 1]
 
 
 def test_seeds_of_several_kinds_are_added() -> None:
@@ -189,11 +203,11 @@ def stage(result: SearchResult, name: str) -> dict[str, object]:
 def test_the_nearest_fact_leads_the_walk_to_its_passages(database: Database, cid: int) -> None:
     learn_chain(database, cid)
     query = "bram oster likes cora finch"
-    found = search(database, query, share=0.9, nearest=1)
+    found = search(database, query, share=0.9, nearest=1, mix=0.0)
     (fact,) = stage(found, "facts")["facts"]  # type: ignore[misc]
     assert fact["fact"] == query
     scores = {hit.document_id: hit.score for hit in found.hits}
-    without = {hit.document_id: hit.score for hit in search(database, query, share=0.0).hits}
+    without = {hit.document_id: hit.score for hit in search(database, query, share=0.0, mix=0.0).hits}
     assert scores["lake"] / sum(scores.values()) < without["lake"] / sum(without.values()) / 2
 
 
@@ -213,8 +227,31 @@ def test_a_filter_may_choose_nothing(database: Database, cid: int) -> None:
     learn_chain(database, cid)
     found = search(database, "Bram Oster?", Choice([]))
     assert stage(found, "facts")["facts"] == []
-    plain = search(database, "Bram Oster?", share=0.0)
+    plain = search(database, "Bram Oster?", share=0.0, mix=0.0)
     assert [(hit.document_id, hit.score) for hit in found.hits] == [(h.document_id, h.score) for h in plain.hits]
+
+
+def test_a_passage_that_states_the_nearest_fact_moves_up(database: Database, cid: int) -> None:
+    learn_chain(database, cid)
+    query = "cora finch likes dunmore"
+    mixed, plain = (
+        {hit.document_id: hit.score for hit in search(database, query, share=0.0, mix=mix, evidence=1).hits}
+        for mix in (0.9, 0.0)
+    )
+    # One fact is looked at, so all others have what it has: what is left is a tenth of the difference in similarity.
+    assert mixed["lake"] > plain["lake"]
+    two = search(database, query, share=0.0, mix=0.9, evidence=3)
+    assert two.hits[0].document_id == "finch"
+    assert {hit.document_id: hit.score for hit in two.hits}["finch"] > mixed["finch"]
+
+
+def test_a_passage_beyond_the_seeds_comes_in_by_its_fact(database: Database, cid: int) -> None:
+    learn_chain(database, cid)
+    params = GraphParams(seeds=1, guard=0, facts=FactParams(share=0.0, evidence=3, mix=1.0))
+    searcher = Searcher(database, ViewCache(database), EMBEDDER, params)
+    found = searcher.search("memory", SearchRequest(query="It rained on Lake Orrin.", top_k=4))
+    seeds = stage(found, "walk")["seeds"]
+    assert len(seeds) == 4  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
