@@ -18,14 +18,12 @@ from memory_graph.edges import Kind
 from memory_graph.errors import GeneratorOutputInvalid
 from memory_graph.graph import Graph
 from memory_graph.growing import Growing
+from retrieval.vectors import Vectors
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_BLOCK = 1 << 16  # rows
-# Float32 sums of some hundred products err by less; the candidates that are this close are compared in float64.
-_MARGIN = 1e-4
-_PARTS = ("ids", "ends", "orders", "vectors")
+_IDS = ("ids", "ends", "orders")
 
 
 class FactFilter(Protocol):
@@ -62,7 +60,7 @@ class FactIndex:
     ids: Growing
     ends: Growing  # (n, 2): rows of the subject and the object among the phrases
     orders: Growing  # by which facts of equal similarity are ordered
-    vectors: Growing  # (n, dim) float16
+    vectors: Vectors
     dead: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @staticmethod
@@ -72,7 +70,7 @@ class FactIndex:
             Growing.empty(np.int64),
             Growing.empty(np.int64, 2),
             Growing.empty(np.int64),
-            Growing.empty(np.float16, 0),
+            Vectors.of(np.zeros((0, 0), dtype=np.float16)),
         )
 
     def __len__(self) -> int:
@@ -82,19 +80,19 @@ class FactIndex:
     @property
     def nbytes(self) -> int:
         """Bytes that the arrays take."""
-        return sum(part.rows.nbytes for part in (self.ids, self.ends, self.orders, self.vectors))
+        ids = sum(part.rows.nbytes for part in (self.ids, self.ends, self.orders))
+        return ids + len(self.vectors) * self.vectors.dim * 2
 
     def extended(self, ids: Ints, ends: Ints, orders: Ints, vectors: NDArray[np.float16]) -> FactIndex:
         """Return the index with more facts (n,), whose ids may lie below those that are there."""
         if not len(ids):
             return self
-        held = self.vectors if len(self.vectors) else Growing.empty(np.float16, vectors.shape[1])
         return replace(
             self,
             ids=self.ids.extended(ids),
             ends=self.ends.extended(ends),
             orders=self.orders.extended(orders),
-            vectors=held.extended(vectors),
+            vectors=self.vectors.extended(vectors),
         )
 
     def without(self, ids: Ints) -> FactIndex:
@@ -113,7 +111,7 @@ class FactIndex:
             Growing.of(self.ids.rows[alive]),
             Growing.of(row_of[self.ends.rows[alive]].reshape(-1, 2)),
             Growing.of(self.orders.rows[alive]),
-            Growing.of(self.vectors.rows[alive]),
+            Vectors.of(self.vectors.take(alive)),
         )
 
     def search(self, query: NDArray[np.float32], k: int) -> tuple[Ints, Floats]:
@@ -124,30 +122,27 @@ class FactIndex:
         k = min(k, len(self))
         if not k:
             return np.zeros(0, dtype=np.int64), np.zeros(0)
-        rough = np.empty(len(self.ids), dtype=np.float32)
-        for start in range(0, len(rough), _BLOCK):
-            block = self.vectors.rows[start : start + _BLOCK].astype(np.float32)
-            rough[start : start + len(block)] = block @ query
-        rough[self.dead] = -np.inf
-        least = np.partition(rough, len(rough) - k)[len(rough) - k]
-        rows = np.flatnonzero(rough >= least - _MARGIN)
-        similarities = self.vectors.rows[rows].astype(np.float64) @ query.astype(np.float64)
-        best = np.lexsort((self.orders.rows[rows], -np.round(similarities, 12)))[:k]
-        return rows[best], similarities[best]
+        alive: NDArray[np.bool_] | None = None
+        if len(self.dead):
+            alive = np.ones(len(self.ids), dtype=bool)
+            alive[self.dead] = False
+        candidates = self.vectors.nearest(np.ascontiguousarray(query, np.float32), k, alive, 0, len(self.ids))
+        return self.vectors.best(query, candidates, k, self.orders.rows)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return a compacted index as named arrays, to be saved."""
         if len(self.dead):
             raise ValueError("only a compacted index can be saved")
-        return {name: getattr(self, name).rows for name in _PARTS}
+        arrays = {name: getattr(self, name).rows for name in _IDS}
+        return arrays | {"vectors": self.vectors.take(np.arange(len(self.vectors)))}
 
     @staticmethod
     def from_arrays(arrays: dict[str, NDArray[Any]]) -> FactIndex:
         """Return the index that ``to_arrays`` took apart; without arrays, an empty one."""
         if not arrays:
             return FactIndex.empty()
-        ids, ends, orders, vectors = (Growing.of(arrays[name]) for name in _PARTS)
-        return FactIndex(ids, ends, orders, vectors)
+        ids, ends, orders = (Growing.of(arrays[name]) for name in _IDS)
+        return FactIndex(ids, ends, orders, Vectors.of(arrays["vectors"]))
 
 
 def check_choice(choice: Sequence[int], n: int) -> list[int]:

@@ -57,7 +57,7 @@ def canonical(view: View, names: PassageNames) -> dict[str, Any]:
         "mentions": Counter({(passage[p], phrase[h]): count for p, h, count in mentions}),
         "facts": {
             (int(view.facts.orders.rows[row]), *(phrase[int(end)] for end in view.facts.ends.rows[row])): (
-                view.facts.vectors.rows[row].tobytes()
+                view.facts.vectors.take(np.array([row])).tobytes()
             )
             for row in np.setdiff1d(np.arange(len(view.facts.ids)), view.facts.dead).tolist()
         },
