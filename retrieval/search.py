@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from memory_graph.database import Database
-from memory_graph.errors import GeneratorError
 from memory_graph.graph import empty_graph
-from memory_graph.store.reading import fact_passages, fact_texts, filter_documents, phrase_names, read_hits
+from memory_graph.store.reading import filter_documents, phrase_names, read_hits
 from memory_graph.types import Hit
 from memory_graph.walk import walk
 from retrieval.embedder import Embedder
-from retrieval.facts import FactFilter, blend_evidence, check_choice, weigh_ends
+from retrieval.fact_linking import LinkedFacts, link_facts, weigh_evidence
+from retrieval.facts import FactFilter
 from retrieval.graph_search import GraphParams, rank_by_walk
 from retrieval.view import View
 from retrieval.views import ViewCache
 
 Mode = Literal["graph", "dense"]
-Seeds: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64]]
-"""Rows of passages or of phrases, and their similarities or weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,10 +153,24 @@ class Searcher:
         if request.mode == "dense":
             return [(int(view.passage_ids[row]), score) for row, score in dense], None
         seeds = seeds[0][: self._params.seeds], seeds[1][: self._params.seeds]
-        seeds, linked, filter_reason = self._link_facts(view, query, request.query, seeds, stages)
+        linked: LinkedFacts | None = None
+        if len(view.facts):
+            with stages.measure("facts") as detail:
+                facts = self._params.facts
+                linked = link_facts(self._database, view, request.query, query, facts, self._fact_filter)
+                if linked is not None:
+                    seeds = weigh_evidence(view, query, seeds, linked, facts)
+                    detail |= linked.detail
         with stages.measure("walk") as detail:
             ranking = rank_by_walk(
-                view, request.query, seeds, rows, self._params, top_k=request.top_k, allowed=allowed, facts=linked
+                view,
+                request.query,
+                seeds,
+                rows,
+                self._params,
+                top_k=request.top_k,
+                allowed=allowed,
+                facts=(linked.phrases, linked.weights) if linked is not None and self._params.facts.share else None,
             )
             if ranking.fallback_reason == "empty_graph":
                 return [(int(view.passage_ids[row]), score) for row, score in dense], ranking.fallback_reason
@@ -167,62 +179,8 @@ class Searcher:
         # Passages that the walk did not reach follow in dense order, so that top_k means the same in every mode.
         reached = {row for row, _ in ranked}
         ranked += [(row, 0.0) for row, _ in dense if row not in reached][: request.top_k - len(ranked)]
-        return [(int(view.passage_ids[row]), score) for row, score in ranked], filter_reason or ranking.fallback_reason
-
-    def _link_facts(
-        self, view: View, query: NDArray[np.float32], question: str, seeds: Seeds, stages: Stages
-    ) -> tuple[Seeds, Seeds | None, str | None]:
-        """Return the seeds with what facts say of them, the phrases of the nearest facts, and why no filter was used.
-
-        Which passages state a fact is read from the database: it was settled when each passage was learned, so it is
-        the same at every version that holds the passage.
-        """
-        params = self._params.facts
-        if not len(view.facts) or not (params.share or params.mix):
-            return seeds, None, None
-        reason: str | None = None
-        with stages.measure("facts") as detail:
-            rows, similarities = view.facts.search(query, max(params.nearest, params.evidence))
-            ids = view.facts.ids.rows[rows]
-            near = np.arange(min(params.nearest, len(rows)))
-            with self._database.read() as connection:
-                texts = fact_texts(connection, ids[near].tolist())
-                sources = fact_passages(connection, ids[: params.evidence].tolist())
-            kept = near
-            if self._fact_filter is not None:
-                try:
-                    # A fact that was forgotten since is no candidate, but keeps its place.
-                    choice = self._fact_filter.choose(question, [texts.get(int(fact_id), "") for fact_id in ids[near]])
-                    kept = np.array(check_choice(choice, len(near)), dtype=np.int64)
-                except GeneratorError as error:
-                    reason = f"fact_filter_failed: {error.code}"
-            detail["facts"] = [
-                {"fact_id": int(ids[place]), "fact": texts.get(int(ids[place]), ""), "similarity": round(float(s), 4)}
-                for place, s in zip(kept, similarities[kept], strict=True)
-            ]
-            rejected = set(ids[np.setdiff1d(near, kept)].tolist())
-            similarity_of = dict(zip(ids.tolist(), similarities.tolist(), strict=True))
-            stated = [(passage, similarity_of[fact]) for fact, passage in sources if fact not in rejected]
-            if params.mix and stated:
-                floor = float(similarities[min(params.evidence, len(rows)) - 1])
-                seeds = self._weigh_evidence(view, query, seeds, stated, floor)
-            phrases = weigh_ends(view.facts, view.graph, rows[kept], similarities[kept], params)
-        return seeds, phrases if params.share else None, reason
-
-    def _weigh_evidence(
-        self, view: View, query: NDArray[np.float32], seeds: Seeds, stated: Sequence[tuple[int, float]], floor: float
-    ) -> Seeds:
-        """Return the seeds and the passages that state a near fact, by their own similarity and their facts'."""
-        ids = np.array([passage for passage, _ in stated], dtype=np.int64)
-        rows = np.searchsorted(view.passage_ids, ids)
-        there = rows < len(view.passage_ids)
-        there[there] = view.passage_ids[rows[there]] == ids[there]
-        there &= ~np.isin(rows, view.graph.dead_passages)
-        rows, facts = rows[there], np.array([similarity for _, similarity in stated])[there]
-        further = np.setdiff1d(rows, seeds[0])
-        own = view.index.take(further).astype(np.float64) @ query
-        passages = np.concatenate([seeds[0], further]), np.concatenate([seeds[1], own])
-        return blend_evidence(passages, (rows, facts), floor, view.orders.rows, self._params.facts)
+        reason = (linked and linked.fallback_reason) or ranking.fallback_reason
+        return [(int(view.passage_ids[row]), score) for row, score in ranked], reason
 
 
 def _name_phrases(connection: Connection, stages: list[Stage]) -> None:
