@@ -32,6 +32,7 @@ from tests.unit.factories import (
     content_of,
     find_collection,
     find_job,
+    forget_document,
     new_collection,
     new_job,
     wait_until,
@@ -122,6 +123,30 @@ def test_what_was_learned_is_stored_in_half_precision_and_found_under_its_title(
     (vector,) = content_of(database)["embeddings"].values()
     expected = HashEmbedder(16).encode(["Tides\nit rains."])[0].astype(np.float16)
     np.testing.assert_array_equal(np.frombuffer(vector, "<f2"), expected)
+
+
+def test_facts_get_vectors_where_that_is_wanted(database: Database) -> None:
+    embedder = CountingEmbedder()
+    new_job(database, document_items(_documents("bram oster", "cora finch")))
+    job = _run(database, embedder=embedder, params={"embed_facts": True})
+    texts = ["ada quill likes bram oster", "ada quill likes cora finch"]
+    assert [text for text in embedder.texts if text in texts] == texts
+    vectors = HashEmbedder(16).encode(texts).astype("<f2")
+    assert content_of(database)["fact_embeddings"] == {
+        ("ada quill", "likes", name): vector.tobytes()
+        for name, vector in zip(("bram oster", "cora finch"), vectors, strict=True)
+    }
+    assert job.seconds["embed_facts"] >= 0
+    forget_document(database, find_collection(database).id, "cora finch")
+    assert len(content_of(database)["fact_embeddings"]) == 1
+
+
+def test_facts_have_no_vectors_otherwise(database: Database) -> None:
+    new_job(database, document_items(_documents("bram oster")))
+    job = _run(database)
+    content = content_of(database)
+    assert (len(content["facts"]), content["fact_embeddings"]) == (1, {})
+    assert "embed_facts" not in job.seconds
 
 
 def test_a_job_commits_batch_after_batch(database: Database) -> None:
