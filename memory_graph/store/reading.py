@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Select, and_, case, func, or_, select
 
 from memory_graph.errors import InvalidInput
+from memory_graph.hashing import Hashes, Words, hash_keys, names_of
 from memory_graph.store.collections import Collection, commit_token
 from memory_graph.store.rows import IN_LIMIT, chunks
 from memory_graph.tables import (
@@ -27,12 +28,12 @@ from memory_graph.tables import (
     phrases,
     tombstones,
 )
-from memory_graph.text import order_key
+from memory_graph.text import normalize, order_key, title_as_name
 from memory_graph.types import Hit
 
 Ints = NDArray[np.int64]
 _OPERATORS = {"eq": operators.eq, "gt": operators.gt, "gte": operators.ge, "lt": operators.lt, "lte": operators.le}
-_AT_ONCE = 50_000  # rows
+_AT_ONCE = 20_000  # rows
 _RANGE_OPERATORS = ("gt", "gte", "lt", "lte")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -41,7 +42,9 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 class Changes:
     """What a collection's commits after one version and up to ``version`` added and removed; ``token`` names the last.
 
-    ``passage_ids``, ``document_ids``, ``order_keys`` and ``vectors`` are aligned: (n,) each and (n, dim) float16.
+    ``passage_ids``, ``document_ids``, ``order_keys``, ``titles`` and ``vectors`` are aligned: (n,) each and (n, dim)
+    float16. ``titles`` are the names that the documents' titles give, hashed, 0 for none. ``words`` are the hashed
+    words of title, heading and text, those of passage i up to ``word_ends[i]``.
     ``mentions`` is (m, 3): passage id, phrase id, count. ``relations`` is (r, 4): passage id, two phrase ids, and how
     many facts of that passage join them. ``phrase_keys`` maps id to key, ids ascending.
     """
@@ -51,6 +54,9 @@ class Changes:
     passage_ids: Ints
     document_ids: Ints
     order_keys: Ints
+    titles: Hashes
+    words: Words
+    word_ends: Ints
     vectors: NDArray[np.float16]
     phrase_keys: dict[int, str]
     mentions: Ints
@@ -63,10 +69,21 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
     """Read what changed after version ``since`` (0: everything that lives)."""
     cid = collection.id
     ids: list[NDArray[np.int64]] = []
+    titles: list[Hashes] = []
+    words, ends, n_words = [np.zeros(0, dtype=np.uint32)], [np.zeros(0, dtype=np.int64)], 0
     vectors: list[NDArray[np.float16]] = []
     for rows in _read(
         connection,
-        select(passages.c.id, passages.c.document_id, passages.c.ordinal, documents.c.key, embeddings.c.vector)
+        select(
+            passages.c.id,
+            passages.c.document_id,
+            passages.c.ordinal,
+            passages.c.heading,
+            passages.c.text,
+            documents.c.key,
+            documents.c.title,
+            embeddings.c.vector,
+        )
         .join(documents, documents.c.id == passages.c.document_id)
         .join(embeddings, and_(embeddings.c.collection_id == cid, embeddings.c.text_hash == passages.c.text_hash))
         .where(passages.c.collection_id == cid, passages.c.version > since)
@@ -74,6 +91,11 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
     ):
         ids.append(np.array([(row.id, row.document_id, order_key(row.key, row.ordinal)) for row in rows]))
         vectors.append(np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2").reshape(len(rows), -1))
+        titles.append(_title_names([row.title for row in rows]))
+        found_words, found_ends = hash_keys([normalize(f"{row.title}\n{row.heading}\n{row.text}") for row in rows])
+        words.append(found_words)
+        ends.append(found_ends + n_words)
+        n_words += len(found_words)
     found = select(mentions.c.passage_id, mentions.c.phrase_id, mentions.c.count).where(
         mentions.c.collection_id == cid, mentions.c.version > since
     )
@@ -103,6 +125,9 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
         passage_ids=columns[0],
         document_ids=columns[1],
         order_keys=columns[2],
+        titles=np.concatenate(titles) if titles else np.zeros(0, dtype=np.uint64),
+        words=np.concatenate(words),
+        word_ends=np.concatenate(ends),
         vectors=np.concatenate(vectors) if vectors else np.zeros((0, 0), dtype=np.float16),
         phrase_keys={row.id: row.key for rows in _read(connection, names) for row in rows},
         mentions=_joined([np.array([tuple(row) for row in rows]) for rows in _read(connection, found)], 3),
@@ -110,6 +135,13 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
         removed_passages=np.array(gone["passage"], dtype=np.int64),
         removed_phrases=np.array(gone["phrase"], dtype=np.int64),
     )
+
+
+def _title_names(titles: Sequence[str]) -> Hashes:
+    """Return the hash of the name that each title gives, 0 for none."""
+    known = {title: normalize(title_as_name(title)) for title in set(titles)}
+    names: Hashes = names_of(*hash_keys([known[title] for title in titles]))
+    return np.where([bool(known[title]) for title in titles], names, 0).astype(np.uint64)
 
 
 def _read(connection: Connection, query: Select[Any]) -> Iterator[Sequence[Row[Any]]]:

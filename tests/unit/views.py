@@ -50,7 +50,10 @@ def canonical(view: View, names: PassageNames) -> dict[str, Any]:
     mentions = zip(*(column.tolist() for column in graph.all_mentions()), strict=True)
     relations = zip(*(column.tolist() for column in graph.all_relations()), strict=True)
     vectors = view.index.take(living)
+    spans = zip(living.tolist(), *(part.tolist() for part in view.words.spans(living)), strict=True)
     return {
+        "words": {passage[row]: view.words.words.rows[begin:end].tolist() for row, begin, end in spans},
+        "titles": {passage[row]: int(view.titles.names.rows[row]) for row in living.tolist()},
         "vectors": {passage[row]: vector.tobytes() for row, vector in zip(living.tolist(), vectors, strict=True)},
         "orders": {passage[row]: int(view.orders.rows[row]) for row in living.tolist()},
         "phrases": sorted(phrase.values()),
@@ -66,6 +69,9 @@ def check_shape(view: View) -> None:
     assert len(view.phrases) == len(view.names) == graph.n_phrases
     assert (np.diff(view.passage_ids) > 0).all()
     assert (np.diff(view.phrase_ids) > 0).all()
+    assert len(view.words) == len(view.titles.names) == graph.n_passages
+    begins, ends = view.words.spans(np.flatnonzero(graph.living_passages()))
+    assert view.words.living_words == (ends - begins).sum()
     assert view.index.dead.tolist() == graph.dead_passages.tolist()
     living = np.flatnonzero(graph.living_phrases()).tolist()
     keys = [view.names.key(row) for row in living]
@@ -93,6 +99,8 @@ def assert_same_view(view: View, rebuilt: View) -> None:
     for arrays, others in (
         (small.graph.to_arrays(), other.graph.to_arrays()),
         (small.names.to_arrays(), other.names.to_arrays()),
+        (small.words.to_arrays(), other.words.to_arrays()),
+        (small.titles.to_arrays(), other.titles.to_arrays()),
     ):
         assert arrays.keys() == others.keys()
         for part, array in arrays.items():
