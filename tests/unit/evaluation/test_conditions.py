@@ -63,7 +63,7 @@ def test_one_score_that_is_off_fails_the_condition(tmp_path: Path) -> None:
     claim = condition("a", **{"recall@5": 50, "mrr": 60})
     (verdict,) = check_conditions([claim], [tmp_path], Measured(0.5))
     assert verdict.state == "FAIL"
-    assert describe_verdict(verdict) == "FAIL    a: recall@5 50.0 (50.0), MRR 50.0 (not 60.0), each ± 0.5"
+    assert describe_verdict(verdict) == "FAIL    a: recall@5 50.00 (50.0), MRR 50.00 (not 60.0), each ± 0.5"
 
 
 def test_a_set_is_measured_once_and_one_that_is_not_there_is_skipped(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 
-from evaluation.ways import Way, combine_ways, list_choices
+from evaluation.ways import Way, combine_ways, list_choices, list_values
 from memory_graph.errors import InvalidInput
 from retrieval.graph_search import GraphParams
 from retrieval.search import Mode, SearchRequest
@@ -32,6 +32,8 @@ def test_a_way_asks_for_its_options_and_leaves_the_rest() -> None:
 def test_the_choices_are_those_of_the_search() -> None:
     assert list_choices()["mode"] == get_args(Mode)
     assert list_choices()["walk"] == ("push", "exact")
+    assert list_values(Literal["chain", "cross"] | None) == ("chain", "cross", None)
+    assert list_values(bool) == (False, True)
 
 
 def test_each_combination_comes_once_in_the_order_given() -> None:
