@@ -71,6 +71,7 @@ def test_scores_by_hand() -> None:
             "mrr": (0.5 + 1 + 0) / 3,
         }
     )
+    assert report.recall == {2: report.scores["recall@2"], 4: report.scores["recall@4"]}
     assert (report.scores["recall@2"].low, report.scores["recall@2"].high, report.scores["recall@2"].n) == (0, 1, 3)
     # Only the searches for 4 passages count: 40, 120 and 80 ms; p95 is 80 + 0.9 · 40.
     assert report.ms_median == pytest.approx(80)

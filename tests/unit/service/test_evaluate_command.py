@@ -47,7 +47,6 @@ def evaluate(
         (["--mode", "dense"], "FOLDER: must be one folder, not 0. Or give --check."),
         (["one", "two"], "FOLDER: must be one folder, not 2. Or give --check."),
         (["nowhere"], "nowhere: there is no such folder."),
-        (["data", "--mode", "sparse"], "--mode: must be one of graph, dense"),
         (["data", "--data", "data"], "--data: goes with --check only."),
         (["data", "--conditions", "claims.yaml"], "--conditions: goes with --check only."),
         (["data", "--markdown"], "--markdown: goes with --check only."),
