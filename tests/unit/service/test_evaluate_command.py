@@ -6,13 +6,18 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from evaluation.condition_file import read_conditions
 from evaluation.conditions import make_markdown
+from memory_graph.errors import UnreadableDocument
+from memory_graph.store.jobs import Failure, Job
 from service.cli import main
+from service.commands.learned_set import check_learned
 
 CLAIM = "conditions: [{name: mine, set: absent, tolerance: 1, expect: {recall@5: 50}}]"
 
@@ -79,6 +84,28 @@ def test_run_files_are_refused_before_anything_is_learned(
     status, _, err = evaluate(samples, "--runs", "claims.yaml")
     assert status == 2
     assert "runs: claims.yaml cannot be written" in err
+
+
+def test_a_set_that_is_not_learned_whole_is_not_scored() -> None:
+    job = Job(
+        id="1",
+        collection="evaluation",
+        state="succeeded",
+        split="none",
+        error=None,
+        version=1,
+        created_at=datetime.now(UTC),
+        started_at=None,
+        finished_at=None,
+        seconds={},
+        documents=5,
+    )
+    check_learned(job)
+    failure = Failure(name="p3", reason="damaged", error="the extractor died")
+    with pytest.raises(UnreadableDocument, match="p3: cannot be learned: the extractor died"):
+        check_learned(replace(job, failed=1, failures=[failure]))
+    with pytest.raises(UnreadableDocument, match="p3: cannot be learned, nor can 2 others: the extractor died"):
+        check_learned(replace(job, failed=3, failures=[failure, failure, failure]))
 
 
 def test_a_set_that_is_not_there_is_skipped(evaluate: Callable[..., tuple[int, str, str]]) -> None:
