@@ -1,0 +1,78 @@
+"""A question set in a memory that is thrown away, and searches of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from evaluation.datasets import Dataset
+from evaluation.memory import learn_documents
+from evaluation.retrieval_eval import Search
+from evaluation.ways import Way
+from memory_graph.database import Database
+from memory_graph.errors import UnreadableDocument
+from memory_graph.store.jobs import Job
+from retrieval.embedder import Embedder
+from retrieval.search import Searcher
+from retrieval.views import ViewCache
+from service.commands.scratch import open_scratch, show_learning
+from service.settings import Settings
+from service.wiring import make_learner, open_embedder
+
+COLLECTION = "evaluation"
+MAX_PASSAGES = 1000
+
+
+class LearnedSet:
+    """A memory that holds the documents of one set, in the collection ``COLLECTION``."""
+
+    def __init__(self, settings: Settings, database: Database, embedder: Embedder) -> None:
+        self.settings = settings
+        self._database = database
+        self._views = ViewCache(database)
+        self._embedder = embedder
+
+    def searcher(self, way: Way) -> Searcher:
+        """Return what searches this memory in this way; it has searched once, so that no question pays for loading."""
+        searcher = Searcher(self._database, self._views, self._embedder, way.params())
+        searcher.warm()
+        return searcher
+
+    def search(self, way: Way) -> Search:
+        """Return a function from (question, k) to the document of each of the k best passages."""
+        searcher = self.searcher(way)
+
+        def find(question: str, count: int) -> list[str]:
+            found = searcher.search(COLLECTION, way.request(question, min(count, MAX_PASSAGES)))
+            return [hit.document_id for hit in found.hits]
+
+        return find
+
+
+@contextmanager
+def learn_set(settings: Settings, dataset: Dataset) -> Iterator[LearnedSet]:
+    """Learn the documents of a set with the product's own pipeline, showing the progress.
+
+    Errors: ``UnreadableDocument`` where one of them cannot be learned.
+    """
+    with open_scratch(settings) as (scratch, database):
+        embedder = open_embedder(scratch)
+        with show_learning() as show:
+            job = learn_documents(
+                database,
+                make_learner(scratch, database, embedder)(),
+                COLLECTION,
+                dataset.documents,
+                split=dataset.split,
+                progress=show,
+            )
+        check_learned(job)
+        yield LearnedSet(scratch, database, embedder)
+
+
+def check_learned(job: Job) -> None:
+    """Refuse a memory that lacks documents of its set: its scores would be those of another set."""
+    if job.failed:
+        first = job.failures[0]
+        others = f", nor can {job.failed - 1} others" if job.failed > 1 else ""
+        raise UnreadableDocument(first.name, first.reason, f"cannot be learned{others}: {first.error}")
