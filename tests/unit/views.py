@@ -16,6 +16,7 @@ from retrieval.refreshing import bring_up
 from retrieval.view import View, compacted, empty_view
 from tests.unit.factories import find_collection, wait_until
 
+
 def fresh(database: Database, view: View | None = None, name: str = "memory") -> View:
     """Return ``view``, or a view made from nothing, at the database's present version."""
     return bring_up(database, name, find_collection(database, name).id, view or empty_view())
