@@ -1,0 +1,70 @@
+"""The continual evaluation as a picture: what is kept, commit after commit, and whether reads were answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.continual_eval import ContinualReport, ModeReport
+
+_LINES = (("average", "A", "C0", "-"), ("min_accuracy", "min-ACC", "C3", "--"), ("worst_case", "WC-ACC", "C1", ":"))
+
+
+def plot_continual(report: ContinualReport, k: int, path: Path) -> None:
+    """Draw the recall of every part and the metrics, one column a mode, with the reads below, as an SVG file.
+
+    The groups of the file are named: ``MODE-part-N``, ``MODE-average``, ``MODE-availability`` and so on. Equal reports
+    make equal files. Errors: ``ImportError`` without matplotlib, ``OSError`` where the file cannot be written.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "sharpwave", "font.family": "sans-serif"}):
+        figure = Figure(figsize=(5.5 * len(report.modes), 6.5), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.subplots(2, len(report.modes), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1))
+        for column, mode in enumerate(report.modes):
+            _draw_scores(axes[0, column], report, mode, k)
+            _draw_reads(axes[1, column], mode)
+        axes[0, 0].set_ylabel(f"recall@{k}, %")
+        axes[1, 0].set_ylabel("reads answered, %")
+        title = f"{report.dataset}: {len(report.parts)} commits in {report.order} order"
+        figure.suptitle(title)
+        figure.savefig(path, format="svg", metadata={"Date": None, "Title": title})
+
+
+def _draw_scores(axes: Any, report: ContinualReport, mode: ModeReport, k: int) -> None:
+    commits = np.arange(1, len(report.parts) + 1)
+    label: str | None = "a part's questions"
+    for number, row in enumerate(mode.scores[k]):
+        if not np.isnan(row).all():
+            _line(
+                axes, commits, row.tolist(), f"{mode.mode}-part-{number + 1}", color="0.7", linewidth=0.8, label=label
+            )
+            label = None
+    for name, short, color, style in _LINES:
+        values = [getattr(one, name) for one in mode.metrics[k]]
+        _line(axes, commits, values, f"{mode.mode}-{name}", color=color, linestyle=style, linewidth=2, label=short)
+    axes.set_title(mode.mode)
+    axes.set_ylim(-3, 103)
+    axes.set_xticks(commits)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(fontsize="small", loc="lower left")
+
+
+def _draw_reads(axes: Any, mode: ModeReport) -> None:
+    commits = np.arange(1, len(mode.reads) + 1)
+    _line(axes, commits, [one.share for one in mode.reads], f"{mode.mode}-availability", color="C2", marker="o")
+    axes.set_xlabel(f"commit ({sum(one.reads for one in mode.reads):,} reads in all)")
+    axes.set_ylim(-5, 105)
+    axes.grid(axis="y", alpha=0.3)
+
+
+def _line(axes: Any, commits: Any, shares: Sequence[float | None], name: str, **style: Any) -> None:
+    values = [np.nan if share is None else share * 100 for share in shares]
+    (line,) = axes.plot(commits, values, **style)
+    line.set_gid(name)
