@@ -42,18 +42,17 @@ def _draw_scores(axes: Any, report: ContinualReport, mode: ModeReport, k: int) -
     label: str | None = "a part's questions"
     for number, row in enumerate(mode.scores[k]):
         if not np.isnan(row).all():
-            _line(
-                axes, commits, row.tolist(), f"{mode.mode}-part-{number + 1}", color="0.7", linewidth=0.8, label=label
-            )
+            style = {"color": "0.7", "linewidth": 0.8, "marker": ".", "label": label}
+            _line(axes, commits, row.tolist(), f"{mode.mode}-part-{number + 1}", **style)
             label = None
-    for name, short, color, style in _LINES:
+    for name, short, color, dashes in _LINES:
         values = [getattr(one, name) for one in mode.metrics[k]]
-        _line(axes, commits, values, f"{mode.mode}-{name}", color=color, linestyle=style, linewidth=2, label=short)
+        _line(axes, commits, values, f"{mode.mode}-{name}", color=color, linestyle=dashes, linewidth=2, label=short)
     axes.set_title(mode.mode)
-    axes.set_ylim(-3, 103)
-    axes.set_xticks(commits)
+    axes.set_xlim(0.5, len(commits) + 0.5)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize="small", loc="lower left")
+    axes.legend(fontsize="small", loc="best")
 
 
 def _draw_reads(axes: Any, mode: ModeReport) -> None:

@@ -20,7 +20,7 @@ def tabulate_scores(report: ContinualReport, mode: ModeReport, k: int) -> Table:
     """Lay out one mode by commit (columns): the recall of each part's questions, then of all, then the metrics."""
     table = _table(f"recall@{k} after each commit, {report.dataset} in {report.order} order, {mode.mode}, %")
     table.add_column("")
-    for name in ("questions", *(str(commit + 1) for commit in range(len(report.parts)))):
+    for name in ("asked", *(str(commit + 1) for commit in range(len(report.parts)))):
         table.add_column(name, justify="right", no_wrap=True)
     for number, part in enumerate(report.parts):
         row = mode.scores[k][number].tolist()
@@ -100,4 +100,4 @@ def _percent(share: float | None) -> str:
 
 
 def _table(title: str) -> Table:
-    return Table(title=Text(title), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    return Table(title=Text(title), box=box.SIMPLE_HEAD, padding=0, show_edge=False)
