@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 
-from evaluation.continual import ContinualScores, Scores, score_commit
+from evaluation.continual import score_commit
+from evaluation.continual_report import ContinualReport, ModeReport, Part
 from evaluation.datasets import Dataset, Question
 from evaluation.memory import RememberingEmbedder, learn_documents, learn_more
 from evaluation.metrics import Estimate, estimate_mean, recall_at_k
@@ -61,77 +62,6 @@ class Subject:
     remembering: RememberingEmbedder
     learner: Learner
     params: GraphParams
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """What one commit taught; ``versions`` are the transactions that it took."""
-
-    documents: int
-    passages: int
-    questions: int
-    versions: int
-    failed: int
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModeReport:
-    """One mode: a matrix of recall by k, metrics and pooled recall after each commit, and the reads beside each."""
-
-    mode: str
-    scores: Mapping[int, Scores]
-    pooled: Mapping[int, Sequence[Estimate | None]]
-    metrics: Mapping[int, Sequence[ContinualScores]]
-    reads: Sequence[Availability]
-    at_once: Mapping[int, Estimate | None]
-    ranked_differently: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as what ``json.dumps`` takes, null for what is not defined."""
-        return {
-            "mode": self.mode,
-            "recall": {
-                str(k): {
-                    "matrix": [[None if np.isnan(x) else x for x in row] for row in self.scores[k].tolist()],
-                    "pooled": [estimate and asdict(estimate) for estimate in self.pooled[k]],
-                    "metrics": [one.to_json() for one in self.metrics[k]],
-                    "at_once": (estimate := self.at_once[k]) and asdict(estimate),
-                }
-                for k in self.scores
-            },
-            "reads": [one.to_json() for one in self.reads],
-            "ranked_differently": self.ranked_differently,
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class ContinualReport:
-    """What was learned, how each mode fared, and in what the memory differs from one that learned all at once."""
-
-    dataset: str
-    order: str
-    params: ContinualParams
-    parts: Sequence[Part]
-    modes: Sequence[ModeReport]
-    differences: Sequence[str]
-
-    @property
-    def equal(self) -> bool:
-        """Whether both memories hold the same."""
-        return not self.differences
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as what ``json.dumps`` takes."""
-        return {
-            "dataset": self.dataset,
-            "order": self.order,
-            "commits": self.params.commits,
-            "seed": self.params.seed,
-            "parts": [asdict(part) for part in self.parts],
-            "modes": [mode.to_json() for mode in self.modes],
-            "state": {"equal": self.equal, "differences": list(self.differences), "vectors": "reused by text"},
-        }
 
 
 class Progress(Protocol):
@@ -213,7 +143,8 @@ def evaluate_continual(
     report = ContinualReport(
         dataset=dataset.name,
         order=order,
-        params=params,
+        seed=params.seed,
+        windows=params.windows,
         parts=learned,
         modes=[run.report() for run in runs],
         differences=find_differences(_content(subject.database, GROWN, grown), fresh),

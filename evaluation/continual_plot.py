@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.continual_eval import ContinualReport, ModeReport
+from evaluation.continual_report import ContinualReport, ModeReport
 
 _LINES = (("average", "A", "C0", "-"), ("min_accuracy", "min-ACC", "C3", "--"), ("worst_case", "WC-ACC", "C1", ":"))
 

@@ -1,103 +1,85 @@
-"""The continual evaluation as tables for people; scores are percentages."""
+"""What a continual evaluation found, as values and as JSON."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
+import numpy as np
 
-from evaluation.continual import ContinualScores
-from evaluation.continual_eval import ContinualReport, ModeReport
-from evaluation.report import format_estimate
-
-NOTHING = "–"
+from evaluation.continual import ContinualScores, Scores
+from evaluation.metrics import Estimate
+from evaluation.reads import Availability
 
 
-def tabulate_scores(report: ContinualReport, mode: ModeReport, k: int) -> Table:
-    """Lay out one mode by commit (columns): the recall of each part's questions, then of all, then the metrics."""
-    table = _table(f"recall@{k} after each commit, {report.dataset} in {report.order} order, {mode.mode}, %")
-    table.add_column("")
-    for name in ("asked", *(str(commit + 1) for commit in range(len(report.parts)))):
-        table.add_column(name, justify="right", no_wrap=True)
-    for number, part in enumerate(report.parts):
-        row = mode.scores[k][number].tolist()
-        cells = ["" if commit < number else _percent(score) for commit, score in enumerate(row)]
-        table.add_row(f"part {number + 1}", str(part.questions), *cells, end_section=number == len(report.parts) - 1)
-    pooled = [_percent(estimate.mean if estimate else None) for estimate in mode.pooled[k]]
-    table.add_row("all asked", str(sum(part.questions for part in report.parts)), *pooled, end_section=True)
-    for name, pick in _metrics(report.params.windows):
-        table.add_row(name, "", *(_percent(pick(one)) for one in mode.metrics[k]))
-    return table
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What one commit taught; ``versions`` are the transactions that it took."""
+
+    documents: int
+    passages: int
+    questions: int
+    versions: int
+    failed: int
+    seconds: float
 
 
-def _metrics(windows: Sequence[int]) -> list[tuple[str, Callable[[ContinualScores], float | None]]]:
-    rows: list[tuple[str, Callable[[ContinualScores], float | None]]] = [
-        ("A = ACC", lambda one: one.average),
-        ("F", lambda one: one.forgetting),
-        ("LA", lambda one: one.learning),
-        ("FORG", lambda one: one.forgotten),
-        ("min-ACC", lambda one: one.min_accuracy),
-        ("WC-ACC", lambda one: one.worst_case),
-    ]
-    for window in windows:
-        rows.append((f"WF^{window}", lambda one, window=window: one.windowed_forgetting[window]))  # type: ignore[misc]
-        rows.append((f"WP^{window}", lambda one, window=window: one.windowed_plasticity[window]))  # type: ignore[misc]
-    return rows
+@dataclass(frozen=True, kw_only=True)
+class ModeReport:
+    """One mode: a matrix of recall by k, metrics and pooled recall after each commit, and the reads beside each."""
+
+    mode: str
+    scores: Mapping[int, Scores]
+    pooled: Mapping[int, Sequence[Estimate | None]]
+    metrics: Mapping[int, Sequence[ContinualScores]]
+    reads: Sequence[Availability]
+    at_once: Mapping[int, Estimate | None]
+    ranked_differently: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as what ``json.dumps`` takes, null for what is not defined."""
+        return {
+            "mode": self.mode,
+            "recall": {
+                str(k): {
+                    "matrix": [[None if np.isnan(x) else x for x in row] for row in self.scores[k].tolist()],
+                    "pooled": [estimate and asdict(estimate) for estimate in self.pooled[k]],
+                    "metrics": [one.to_json() for one in self.metrics[k]],
+                    "at_once": (estimate := self.at_once[k]) and asdict(estimate),
+                }
+                for k in self.scores
+            },
+            "reads": [one.to_json() for one in self.reads],
+            "ranked_differently": self.ranked_differently,
+        }
 
 
-def tabulate_reads(report: ContinualReport) -> Table:
-    """Lay out the reads during each commit, one row a commit and mode; times are median / 95th percentile / maximum."""
-    table = _table(f"Reads while learning, {report.dataset} in {report.order} order")
-    for name in ("commit", "mode", "reads", "full", "failed", "empty", "short", "dips", "ms a read", "s"):
-        table.add_column(name, justify="left" if name == "mode" else "right", no_wrap=True)
-    for number, part in enumerate(report.parts):
-        for mode in report.modes:
-            one = mode.reads[number]
-            times = [f"{ms:.0f}" for ms in (one.ms_median, one.ms_p95, one.ms_max) if ms is not None]
-            table.add_row(
-                str(number + 1),
-                mode.mode,
-                f"{one.reads:,}",
-                NOTHING if one.share is None else f"{_floor(one.share):.1f} %",
-                *(str(count) for count in (one.failed, one.empty, one.short, one.dips)),
-                " / ".join(times) or NOTHING,
-                f"{part.seconds:.1f}",
-            )
-    return table
+@dataclass(frozen=True, kw_only=True)
+class ContinualReport:
+    """What was learned, how each mode fared, and in what the memory differs from one that learned all at once."""
 
+    dataset: str
+    order: str
+    seed: int
+    windows: Sequence[int]
+    parts: Sequence[Part]
+    modes: Sequence[ModeReport]
+    differences: Sequence[str]
 
-def say_state(report: ContinualReport, k: int) -> list[str]:
-    """Say whether the memory is the one that learns all at once, and how both recall, one line each."""
-    if report.equal:
-        lines = ["The final state equals one ingestion of everything (vectors reused by text)."]
-    else:
-        lines = ["The final state (first) differs from one ingestion of everything (second):"]
-        lines += [f"  {line}" for line in report.differences]
-    for mode in report.modes:
-        lines.append(
-            f"recall@{k}, {mode.mode}: {format_estimate(mode.pooled[k][-1])} after {len(report.parts)} commits, "
-            f"{format_estimate(mode.at_once[k])} at once; {mode.ranked_differently} questions ranked differently."
-        )
-    several = [number + 1 for number, part in enumerate(report.parts) if part.versions > 1]
-    if several:
-        lines.append(f"Parts that took more than one transaction: {', '.join(map(str, several))}.")
-    failed = sum(part.failed for part in report.parts)
-    if failed:
-        lines.append(f"{failed} documents could not be learned.")
-    return lines
+    @property
+    def equal(self) -> bool:
+        """Whether both memories hold the same."""
+        return not self.differences
 
-
-def _floor(share: float) -> float:
-    """Return a percentage with one decimal that is 100 only where nothing is missing."""
-    return math.floor(share * 1000) / 10
-
-
-def _percent(share: float | None) -> str:
-    return NOTHING if share is None or math.isnan(share) else f"{share * 100:.1f}"
-
-
-def _table(title: str) -> Table:
-    return Table(title=Text(title), box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as what ``json.dumps`` takes."""
+        return {
+            "dataset": self.dataset,
+            "order": self.order,
+            "commits": len(self.parts),
+            "seed": self.seed,
+            "parts": [asdict(part) for part in self.parts],
+            "modes": [mode.to_json() for mode in self.modes],
+            "state": {"equal": self.equal, "differences": list(self.differences), "vectors": "reused by text"},
+        }

@@ -15,9 +15,10 @@ import typer
 from rich.progress import Progress, TimeElapsedColumn
 
 from evaluation import continual_eval
-from evaluation.continual_eval import ContinualParams, ContinualReport, Subject, evaluate_continual
+from evaluation.continual_eval import ContinualParams, Subject, evaluate_continual
 from evaluation.continual_plot import plot_continual
-from evaluation.continual_report import say_state, tabulate_reads, tabulate_scores
+from evaluation.continual_report import ContinualReport
+from evaluation.continual_tables import say_state, tabulate_reads, tabulate_scores
 from evaluation.datasets import limit_questions, load_dataset
 from evaluation.memory import RememberingEmbedder
 from ingest.pipeline import PipelineParams

@@ -52,4 +52,5 @@ def test_eval_goes_on_taking_a_folder(
     ran = make_installation().run("eval", *words, samples, "--json", timeout_s=240)
     reports = ran.json["retrieval"]
     assert [report["mode"] for report in reports] == (["dense"] if words else ["dense", "graph"])
-    assert {report["n_questions"] for report in reports} == ({4} if words else {20})
+    for report in reports:  # of the four that are drawn, some may have no gold documents
+        assert 1 <= report["n_questions"] <= 4 if words else report["n_questions"] == 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +15,12 @@ from evaluation.continual_eval import (
     AT_ONCE,
     GROWN,
     ContinualParams,
-    ContinualReport,
     Subject,
     evaluate_continual,
     part_documents,
     part_questions,
 )
+from evaluation.continual_report import ContinualReport
 from evaluation.datasets import Dataset, Question
 from evaluation.memory import RememberingEmbedder
 from ingest.pipeline import Learner, PipelineParams
@@ -29,6 +29,7 @@ from memory_graph.errors import InvalidInput
 from memory_graph.types import Document
 from retrieval.graph_search import GraphParams
 from retrieval.testing import HashEmbedder
+from retrieval.view import View
 from retrieval.views import ViewCache
 from tests.unit.factories import CapitalsPool, ParagraphSplitter, content_of
 
@@ -73,13 +74,29 @@ class ForgetfulPool(CapitalsPool):
         return [one if len(texts) < 10 else replace(one, mentions=()) for one in found], seconds
 
 
-def make_subject(database: Database, embedder: HashEmbedder, pool: CapitalsPool | None = None) -> Subject:
+class LateViews(ViewCache):
+    """Shows what it showed before wherever no version is asked for, as while much that is new is taken in."""
+
+    def current(self, name: str, *, min_version: int = 0, patience_s: float = 10.0) -> tuple[int, View]:
+        if not hasattr(self, "shown"):
+            self.shown: dict[str, tuple[int, View]] = {}
+        if name not in self.shown or min_version:
+            self.shown[name] = super().current(name, min_version=min_version, patience_s=patience_s)
+        return self.shown[name]
+
+
+def make_subject(
+    database: Database,
+    embedder: HashEmbedder,
+    pool: CapitalsPool | None = None,
+    views: Callable[[Database], ViewCache] = ViewCache,
+) -> Subject:
     remembering = RememberingEmbedder(embedder)
     splitters: Any = {"recursive": ParagraphSplitter()}
     params = PipelineParams(batch_passages=1_000)
     return Subject(
         database=database,
-        views=ViewCache(database),
+        views=views(database),
         embedder=embedder,
         remembering=remembering,
         learner=Learner(database, remembering, pool or CapitalsPool(), splitters, params=params),  # type: ignore[arg-type]
@@ -167,6 +184,15 @@ def test_the_memory_is_what_learning_at_once_makes(database: Database) -> None:
     assert [mode.ranked_differently for mode in report.modes] == [0, 0]
     for mode in report.modes:
         assert mode.at_once == {k: found[-1] for k, found in mode.pooled.items()}
+
+
+def test_what_a_commit_taught_is_asked_of_a_view_that_has_it(database: Database) -> None:
+    report = evaluate(make_subject(database, HashEmbedder(32), views=LateViews))
+    assert report.equal
+    for mode in report.modes:
+        assert mode.scores[1][0, 0] == 1.0
+        assert mode.pooled[4][-1] == mode.at_once[4]
+        assert [one.share for one in mode.reads] == [None, 1.0, 1.0, 1.0]
 
 
 def test_another_memory_is_told(database: Database) -> None:

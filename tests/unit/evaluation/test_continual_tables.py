@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.continual import score_commit
-from evaluation.continual_eval import ContinualParams, ContinualReport, ModeReport, Part
 from evaluation.continual_plot import plot_continual
-from evaluation.continual_report import say_state, tabulate_reads, tabulate_scores
+from evaluation.continual_report import ContinualReport, ModeReport, Part
+from evaluation.continual_tables import say_state, tabulate_reads, tabulate_scores
 from evaluation.metrics import Estimate
 from evaluation.reads import Availability
 
@@ -47,7 +47,8 @@ def mode_report(name: str) -> ModeReport:
 REPORT = ContinualReport(
     dataset="a [set]",
     order="file",
-    params=ContinualParams(commits=3, ks=(5,), windows=(2,)),
+    seed=0,
+    windows=(2,),
     parts=PARTS,
     modes=[mode_report("dense"), mode_report("graph")],
     differences=[],
