@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 
 from evaluation.continual import score_commit
-from evaluation.continual_report import ContinualReport, ModeReport, Part
+from evaluation.continual_report import ContinualReport, Part, WayReport
 from evaluation.datasets import Dataset, Question
 from evaluation.memory import RememberingEmbedder, learn_documents, learn_more
 from evaluation.metrics import Estimate, estimate_mean, recall_at_k
@@ -29,7 +29,7 @@ from memory_graph.types import Document
 from retrieval.content import canonical, find_differences
 from retrieval.embedder import Embedder
 from retrieval.graph_search import GraphParams
-from retrieval.search import Mode, Searcher, SearchRequest
+from retrieval.search import Searcher, SearchRequest
 from retrieval.view import View
 from retrieval.views import ViewCache
 
@@ -61,7 +61,23 @@ class Subject:
     embedder: Embedder
     remembering: RememberingEmbedder
     learner: Learner
-    params: GraphParams
+
+
+class Way(Protocol):
+    """A way of searching: what is asked for, and with which parameters."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+        ...
+
+    def request(self, query: str, top_k: int) -> SearchRequest:
+        """Return the request for the ``top_k`` passages."""
+        ...
+
+    def params(self) -> GraphParams:
+        """Return how the graph is walked."""
+        ...
 
 
 class Progress(Protocol):
@@ -94,7 +110,7 @@ def part_questions(questions: Sequence[Question], parts: Sequence[Sequence[Docum
 def evaluate_continual(
     dataset: Dataset,
     subject: Subject,
-    modes: Sequence[Mode],
+    ways: Sequence[Way],
     params: ContinualParams,
     *,
     order: str = "file",
@@ -109,19 +125,19 @@ def evaluate_continual(
     asked = part_questions(dataset.questions, parts)
     if not any(asked):
         raise InvalidInput("questions", f"none of {dataset.name!r} names a gold document: retrieval cannot be scored.")
-    runs = [_Run(subject, mode, asked, params) for mode in modes]
+    runs = [_Run(subject, way, asked, params) for way in ways]
     with subject.database.write() as connection:
         collection_id = create_collection(connection, GROWN).id
     learned: list[Part] = []
     reached = 0
-    steps = len(modes) * sum(len(some) * (len(asked) - part) for part, some in enumerate(asked)) + len(parts) + 1
+    steps = len(ways) * sum(len(some) * (len(asked) - part) for part, some in enumerate(asked)) + len(parts) + 1
     done = 0
     for number, documents in enumerate(parts):
         progress(f"Learning part {number + 1} of {len(parts)}", done, steps)
         before = sum(part.passages for part in learned)
         known = [question for some in asked[:number] for question in some]
         random.Random(f"{params.seed} {number}").shuffle(known)
-        searches: dict[str, Search] = {run.mode: run.read for run in runs}
+        searches: dict[str, Search] = {run.name: run.read for run in runs}
         start = time.perf_counter()
         version = reached
         with keep_reading(searches, known, top_k=params.top_k, expected=min(params.top_k, before)) as reads:
@@ -133,9 +149,9 @@ def evaluate_continual(
         learned.append(_part(job, len(asked[number]), reached - version, seconds))
         done += 1
         for run in runs:
-            progress(f"Asking after commit {number + 1} of {len(parts)}, {run.mode}", done, steps)
+            progress(f"Asking after commit {number + 1} of {len(parts)}, {run.name}", done, steps)
             run.evaluate(number, reached)
-            run.count(number, [read for read in reads if read.mode == run.mode])
+            run.count(number, [read for read in reads if read.way == run.name])
             done += sum(len(some) for some in asked[: number + 1])
     progress("Learning all at once", done, steps)
     grown = subject.views.current(GROWN, min_version=reached)[1]
@@ -146,7 +162,7 @@ def evaluate_continual(
         seed=params.seed,
         windows=params.windows,
         parts=learned,
-        modes=[run.report() for run in runs],
+        ways=[run.report() for run in runs],
         differences=find_differences(_content(subject.database, GROWN, grown), fresh),
     )
     progress("Done", steps, steps)
@@ -154,18 +170,17 @@ def evaluate_continual(
 
 
 class _Run:
-    """One mode of the evaluation while it goes on."""
+    """One way of searching while the evaluation goes on."""
 
     def __init__(
-        self, subject: Subject, mode: Mode, asked: Sequence[Sequence[Question]], params: ContinualParams
+        self, subject: Subject, way: Way, asked: Sequence[Sequence[Question]], params: ContinualParams
     ) -> None:
-        self.mode = mode
+        self.name = way.name
+        self._way = way
         self._params = params
         self._asked = asked
-        searcher = Searcher(subject.database, subject.views, subject.embedder, subject.params)
-        repeating = Searcher(subject.database, subject.views, subject.remembering, subject.params)
-        self.read = _search(searcher, GROWN, mode)
-        self._repeating = repeating
+        self._repeating = Searcher(subject.database, subject.views, subject.remembering, way.params())
+        self.read = _search(Searcher(subject.database, subject.views, subject.embedder, way.params()), GROWN, way)
         self._scores = {k: np.full((len(asked), len(asked)), np.nan) for k in sorted(set(params.ks))}
         self._pooled: dict[int, list[Estimate | None]] = {k: [] for k in self._scores}
         self._found: dict[str, int] = {}
@@ -175,7 +190,7 @@ class _Run:
 
     def evaluate(self, commit: int, version: int) -> None:
         """Ask the questions of all parts up to ``commit``, of what the memory holds at ``version``."""
-        ask = _search(self._repeating, GROWN, self.mode, min_version=version)
+        ask = _search(self._repeating, GROWN, self._way, min_version=version)
         self._before, self._found = self._found, {}
         recalls: dict[int, list[float]] = {k: [] for k in self._scores}
         for part, questions in enumerate(self._asked[: commit + 1]):
@@ -194,13 +209,13 @@ class _Run:
         """Count the reads beside ``commit``, once the questions were asked after it."""
         self._reads.append(count_reads(reads, self._before, self._found))
 
-    def report(self) -> ModeReport:
+    def report(self) -> WayReport:
         """Ask all questions of the memory that learned all at once, and report."""
         questions = [question for part in self._asked for question in part]
-        ask = _search(self._repeating, AT_ONCE, self.mode)
+        ask = _search(self._repeating, AT_ONCE, self._way)
         rankings = {question.id: self._rank(ask, question)[0] for question in questions}
-        return ModeReport(
-            mode=self.mode,
+        return WayReport(
+            way=self.name,
             scores=self._scores,
             pooled=self._pooled,
             metrics={
@@ -228,9 +243,9 @@ class _Run:
         return list(dict.fromkeys(passages))[:count], first
 
 
-def _search(searcher: Searcher, collection: str, mode: Mode, *, min_version: int = 0) -> Search:
+def _search(searcher: Searcher, collection: str, way: Way, *, min_version: int = 0) -> Search:
     def search(query: str, k: int) -> list[str]:
-        request = SearchRequest(query=query, top_k=min(k, MAX_PASSAGES), mode=mode, min_version=min_version)
+        request = replace(way.request(query, min(k, MAX_PASSAGES)), min_version=min_version)
         return [hit.document_id for hit in searcher.search(collection, request).hits]
 
     return search

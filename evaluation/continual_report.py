@@ -26,10 +26,10 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModeReport:
-    """One mode: a matrix of recall by k, metrics and pooled recall after each commit, and the reads beside each."""
+class WayReport:
+    """One way of searching: recall by k as a matrix and pooled, metrics after each commit, and the reads beside each."""
 
-    mode: str
+    way: str
     scores: Mapping[int, Scores]
     pooled: Mapping[int, Sequence[Estimate | None]]
     metrics: Mapping[int, Sequence[ContinualScores]]
@@ -40,7 +40,7 @@ class ModeReport:
     def to_json(self) -> dict[str, Any]:
         """Return the report as what ``json.dumps`` takes, null for what is not defined."""
         return {
-            "mode": self.mode,
+            "way": self.way,
             "recall": {
                 str(k): {
                     "matrix": [[None if np.isnan(x) else x for x in row] for row in self.scores[k].tolist()],
@@ -57,14 +57,14 @@ class ModeReport:
 
 @dataclass(frozen=True, kw_only=True)
 class ContinualReport:
-    """What was learned, how each mode fared, and in what the memory differs from one that learned all at once."""
+    """What was learned, how each way fared, and in what the memory differs from one that learned all at once."""
 
     dataset: str
     order: str
     seed: int
     windows: Sequence[int]
     parts: Sequence[Part]
-    modes: Sequence[ModeReport]
+    ways: Sequence[WayReport]
     differences: Sequence[str]
 
     @property
@@ -80,6 +80,6 @@ class ContinualReport:
             "commits": len(self.parts),
             "seed": self.seed,
             "parts": [asdict(part) for part in self.parts],
-            "modes": [mode.to_json() for mode in self.modes],
+            "ways": [way.to_json() for way in self.ways],
             "state": {"equal": self.equal, "differences": list(self.differences), "vectors": "reused by text"},
         }

@@ -10,26 +10,26 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluation.continual import ContinualScores
-from evaluation.continual_report import ContinualReport, ModeReport
+from evaluation.continual_report import ContinualReport, WayReport
 from evaluation.report import format_estimate
 
 NOTHING = "–"
 
 
-def tabulate_scores(report: ContinualReport, mode: ModeReport, k: int) -> Table:
-    """Lay out one mode by commit (columns): the recall of each part's questions, then of all, then the metrics."""
-    table = _table(f"recall@{k} after each commit, {report.dataset} in {report.order} order, {mode.mode}, %")
+def tabulate_scores(report: ContinualReport, way: WayReport, k: int) -> Table:
+    """Lay out one way by commit (columns): the recall of each part's questions, then of all, then the metrics."""
+    table = _table(f"recall@{k} after each commit, {report.dataset} in {report.order} order, {way.way}, %")
     table.add_column("")
     for name in ("asked", *(str(commit + 1) for commit in range(len(report.parts)))):
         table.add_column(name, justify="right", no_wrap=True)
     for number, part in enumerate(report.parts):
-        row = mode.scores[k][number].tolist()
+        row = way.scores[k][number].tolist()
         cells = ["" if commit < number else _percent(score) for commit, score in enumerate(row)]
         table.add_row(f"part {number + 1}", str(part.questions), *cells, end_section=number == len(report.parts) - 1)
-    pooled = [_percent(estimate.mean if estimate else None) for estimate in mode.pooled[k]]
+    pooled = [_percent(estimate.mean if estimate else None) for estimate in way.pooled[k]]
     table.add_row("all asked", str(sum(part.questions for part in report.parts)), *pooled, end_section=True)
     for name, pick in _metrics(report.windows):
-        table.add_row(name, "", *(_percent(pick(one)) for one in mode.metrics[k]))
+        table.add_row(name, "", *(_percent(pick(one)) for one in way.metrics[k]))
     return table
 
 
@@ -49,17 +49,17 @@ def _metrics(windows: Sequence[int]) -> list[tuple[str, Callable[[ContinualScore
 
 
 def tabulate_reads(report: ContinualReport) -> Table:
-    """Lay out the reads during each commit, one row a commit and mode; times are median / 95th percentile / maximum."""
+    """Lay out the reads during each commit, one row a commit and way; times are median / 95th percentile / maximum."""
     table = _table(f"Reads while learning, {report.dataset} in {report.order} order")
-    for name in ("commit", "mode", "reads", "full", "failed", "empty", "short", "dips", "ms a read", "s"):
-        table.add_column(name, justify="left" if name == "mode" else "right", no_wrap=True)
+    for name in ("commit", "way", "reads", "full", "failed", "empty", "short", "dips", "ms a read", "s"):
+        table.add_column(name, justify="left" if name == "way" else "right", no_wrap=True)
     for number, part in enumerate(report.parts):
-        for mode in report.modes:
-            one = mode.reads[number]
+        for way in report.ways:
+            one = way.reads[number]
             times = [f"{ms:.0f}" for ms in (one.ms_median, one.ms_p95, one.ms_max) if ms is not None]
             table.add_row(
                 str(number + 1),
-                mode.mode,
+                way.way,
                 f"{one.reads:,}",
                 NOTHING if one.share is None else f"{_floor(one.share):.1f} %",
                 *(str(count) for count in (one.failed, one.empty, one.short, one.dips)),
@@ -76,10 +76,10 @@ def say_state(report: ContinualReport, k: int) -> list[str]:
     else:
         lines = ["The final state (first) differs from one ingestion of everything (second):"]
         lines += [f"  {line}" for line in report.differences]
-    for mode in report.modes:
+    for way in report.ways:
         lines.append(
-            f"recall@{k}, {mode.mode}: {format_estimate(mode.pooled[k][-1])} after {len(report.parts)} commits, "
-            f"{format_estimate(mode.at_once[k])} at once; {mode.ranked_differently} questions ranked differently."
+            f"recall@{k}, {way.way}: {format_estimate(way.pooled[k][-1])} after {len(report.parts)} commits, "
+            f"{format_estimate(way.at_once[k])} at once; {way.ranked_differently} questions ranked differently."
         )
     several = [number + 1 for number, part in enumerate(report.parts) if part.versions > 1]
     if several:

@@ -25,7 +25,7 @@ class Read:
     ``expected`` is how many passages it had to return: as many as asked for, or all that were known before the commit.
     """
 
-    mode: str
+    way: str
     question: Question
     expected: int
     ms: float
@@ -80,9 +80,9 @@ def keep_reading(
     expected: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[list[Read]]:
-    """Search in a thread while the block runs, one question after the other and by each mode in turn.
+    """Search in a thread while the block runs, one question after the other and in each way in turn.
 
-    Yields the list that the reads go to. After the block each mode is searched once more, so that the first read that
+    Yields the list that the reads go to. After the block each way is searched once more, so that the first read that
     meets what the block committed is always among them. Without questions nothing is read.
     """
     reads: list[Read] = []
@@ -92,14 +92,14 @@ def keep_reading(
     stop = Event()
     turns = cycle(product(questions, searches))
 
-    def read(question: Question, mode: str) -> None:
-        reads.append(_read(searches[mode], mode, question, top_k, expected, clock))
+    def read(question: Question, way: str) -> None:
+        reads.append(_read(searches[way], way, question, top_k, expected, clock))
 
     def run() -> None:
         while not stop.is_set():
             read(*next(turns))
-        for mode in searches:
-            read(next(turns)[0], mode)
+        for way in searches:
+            read(next(turns)[0], way)
 
     thread = Thread(target=run, name="reads", daemon=True)
     thread.start()
@@ -111,7 +111,7 @@ def keep_reading(
 
 
 def count_reads(reads: Sequence[Read], before: Mapping[str, int], after: Mapping[str, int]) -> Availability:
-    """Count the reads of one mode; ``before`` and ``after`` are the gold documents found by question id."""
+    """Count the reads in one way; ``before`` and ``after`` are the gold documents found by question id."""
     outcomes = Counter(read.outcome for read in reads)
     times = [read.ms for read in reads]
     median, p95 = find_median_and_p95(times) if times else (None, None)
@@ -138,7 +138,7 @@ def count_gold(question: Question, documents: Sequence[str]) -> int:
     return len(set(question.gold_ids).intersection(documents))
 
 
-def _read(search: Search, mode: str, question: Question, top_k: int, expected: int, clock: Callable[[], float]) -> Read:
+def _read(search: Search, way: str, question: Question, top_k: int, expected: int, clock: Callable[[], float]) -> Read:
     documents: Sequence[str] = ()
     error = None
     start = clock()
@@ -147,4 +147,4 @@ def _read(search: Search, mode: str, question: Question, top_k: int, expected: i
     except Exception as fault:  # noqa: BLE001 - a read that fails, in whatever way, is what is counted here
         error = f"{type(fault).__name__}: {fault}"
     ms = (clock() - start) * 1000
-    return Read(mode=mode, question=question, expected=expected, ms=ms, documents=documents, error=error)
+    return Read(way=way, question=question, expected=expected, ms=ms, documents=documents, error=error)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 from rich.progress import Progress, TimeElapsedColumn
@@ -24,7 +24,7 @@ from evaluation.memory import RememberingEmbedder
 from ingest.pipeline import PipelineParams
 from memory_graph.errors import InvalidInput, SharpwaveError
 from retrieval.graph_search import GraphParams
-from retrieval.search import Mode
+from retrieval.search import Mode, SearchRequest
 from service.commands.evaluate import ModeName
 from service.commands.output import AsJson, console, out, print_json
 from service.commands.scratch import open_scratch
@@ -33,6 +33,29 @@ from service.wiring import make_learner, open_embedder, open_views
 
 _ALWAYS = (2, 5, 10)  # recall at these is always reported
 _MAX_K = 100
+WalkMode: TypeAlias = Literal["push", "exact"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModeWay:
+    """A way of searching that is told by its mode; ``walk`` is how the graph is walked."""
+
+    mode: Mode
+    walk: WalkMode
+
+    @property
+    def name(self) -> str:
+        """The mode, and how it walks where that is not the default."""
+        return self.mode if self.walk == "push" else f"{self.mode},walk={self.walk}"
+
+    def request(self, query: str, top_k: int) -> SearchRequest:
+        """Return the request for the ``top_k`` passages."""
+        return SearchRequest(query=query, top_k=top_k, mode=self.mode)
+
+    def params(self) -> GraphParams:
+        """Return how the graph is walked."""
+        params = GraphParams()
+        return replace(params, walk=replace(params.walk, mode=self.walk))
 
 
 class OrderName(StrEnum):
@@ -51,9 +74,7 @@ def continual(
     windows: Annotated[
         list[int] | None, typer.Option("--window", help="Evaluations in a window of WF and WP; may be repeated.")
     ] = None,
-    walk: Annotated[
-        Literal["push", "exact"], typer.Option("--walk", help="How to walk; exact compares all vectors too.")
-    ] = "push",
+    walk: Annotated[WalkMode, typer.Option("--walk", help="How to walk; exact compares all vectors too.")] = "push",
     plot: Annotated[Path | None, typer.Option(help="Draw the report into this .svg file.", show_default=False)] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -71,10 +92,8 @@ def continual(
         raise InvalidInput("--commits", f"must be from 2 to {len(dataset.documents)}, the number of documents.")
     if limit:
         dataset = limit_questions(dataset, limit)
-    chosen: list[Mode] = list(dict.fromkeys(mode.value for mode in modes or ModeName))
+    ways = [ModeWay(mode=mode.value, walk=walk) for mode in dict.fromkeys(modes or ModeName)]
     params = ContinualParams(commits=commits, ks=tuple(sorted({*_ALWAYS, k})), windows=chosen_windows, seed=seed)
-    graph = GraphParams()
-    graph = replace(graph, walk=replace(graph.walk, mode=walk))
     with open_scratch(settings) as (scratch, database):
         embedder = open_embedder(scratch)
         remembering = RememberingEmbedder(embedder)
@@ -87,10 +106,9 @@ def continual(
                 remembering=remembering,
                 # As many passages as a part has: it is one commit.
                 learner=make_learner(scratch, database, remembering, PipelineParams(batch_passages=2**31))(),
-                params=graph,
             )
             with _show_steps() as show:
-                report = evaluate_continual(dataset, subject, chosen, params, order=order.value, progress=show)
+                report = evaluate_continual(dataset, subject, ways, params, order=order.value, progress=show)
         finally:
             views.close()
     if plot is not None:
@@ -98,8 +116,8 @@ def continual(
     if as_json:
         print_json(json.dumps(report.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
         return
-    for mode in report.modes:
-        out.print(tabulate_scores(report, mode, k))
+    for way in report.ways:
+        out.print(tabulate_scores(report, way, k))
     out.print(tabulate_reads(report))
     for line in say_state(report, k):
         out.print(line, markup=False)

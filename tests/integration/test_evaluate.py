@@ -24,10 +24,10 @@ def test_samples_are_kept_while_they_are_learned(installation: Installation, sam
     assert sum(part["documents"] for part in parts) == 42
     assert sum(part["questions"] for part in parts) == 20
     assert [part["versions"] for part in parts] == [1] * 4
-    assert [mode["mode"] for mode in report["modes"]] == ["dense", "graph"]
-    for mode in report["modes"]:
-        assert set(mode["recall"]) == {"2", "3", "5", "10"}
-        for recall in mode["recall"].values():
+    assert [way["way"] for way in report["ways"]] == ["dense", "graph"]
+    for way in report["ways"]:
+        assert set(way["recall"]) == {"2", "3", "5", "10"}
+        for recall in way["recall"].values():
             for number, (part, row) in enumerate(zip(parts, recall["matrix"], strict=True)):
                 asked = [commit >= number and part["questions"] > 0 for commit in range(4)]
                 assert [score is not None for score in row] == asked
@@ -35,8 +35,8 @@ def test_samples_are_kept_while_they_are_learned(installation: Installation, sam
             assert recall["pooled"][-1] == recall["at_once"]
             assert recall["metrics"][0]["forgetting"] is None
             assert set(recall["metrics"][-1]["windowed_forgetting"]) == {"2"}
-        assert mode["recall"]["5"]["pooled"][-1]["mean"] >= 0.85
-        for read in mode["reads"][1:]:
+        assert way["recall"]["5"]["pooled"][-1]["mean"] >= 0.85
+        for read in way["reads"][1:]:
             assert read["reads"] == read["answered"] > 0
             assert read["failed"] == read["empty"] == read["short"] == 0
             assert read["availability"] == 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,9 @@ from ingest.pipeline import Learner, PipelineParams
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput
 from memory_graph.types import Document
+from memory_graph.walk import WalkParams
 from retrieval.graph_search import GraphParams
+from retrieval.search import Mode, SearchRequest
 from retrieval.testing import HashEmbedder
 from retrieval.view import View
 from retrieval.views import ViewCache
@@ -51,6 +53,22 @@ QUESTIONS = (
     Question("q-none", "Who is unknown?", (), ()),
     ask("q-last", "Where does Hana Reed live?", "d7"),
 )
+
+
+@dataclass(frozen=True)
+class ModeWay:
+    """Searches in one mode, and walks exactly."""
+
+    name: Mode
+
+    def request(self, query: str, top_k: int) -> SearchRequest:
+        return SearchRequest(query=query, top_k=top_k, mode=self.name)
+
+    def params(self) -> GraphParams:
+        return GraphParams(walk=WalkParams(mode="exact"))
+
+
+WAYS = [ModeWay("dense"), ModeWay("graph")]
 DATASET = Dataset(name="people", documents=DOCUMENTS, questions=QUESTIONS, split="recursive")
 
 
@@ -100,13 +118,12 @@ def make_subject(
         embedder=embedder,
         remembering=remembering,
         learner=Learner(database, remembering, pool or CapitalsPool(), splitters, params=params),  # type: ignore[arg-type]
-        params=GraphParams(),
     )
 
 
 def evaluate(subject: Subject, **changes: Any) -> ContinualReport:
     params = ContinualParams(**{"commits": 4, "ks": (1, 2, 4), "windows": (2,), **changes})
-    return evaluate_continual(DATASET, subject, ["dense", "graph"], params)
+    return evaluate_continual(DATASET, subject, WAYS, params)
 
 
 def test_parts_follow_each_other_and_differ_by_one_at_most() -> None:
@@ -130,14 +147,14 @@ def test_a_question_belongs_to_the_part_that_completes_its_gold() -> None:
 def test_a_set_without_gold_is_refused(database: Database) -> None:
     blind = replace(DATASET, questions=(QUESTIONS[3],))
     with pytest.raises(InvalidInput, match="'people' names a gold document"):
-        evaluate_continual(blind, make_subject(database, HashEmbedder(32)), ["dense"], ContinualParams(commits=2))
+        evaluate_continual(blind, make_subject(database, HashEmbedder(32)), WAYS, ContinualParams(commits=2))
 
 
 def test_each_commit_is_evaluated_and_read(database: Database) -> None:
     subject = make_subject(database, HashEmbedder(32))
     steps: list[tuple[str, int, int]] = []
     params = ContinualParams(commits=4, ks=(1, 2, 4), windows=(2,))
-    report = evaluate_continual(DATASET, subject, ["dense", "graph"], params, progress=lambda *step: steps.append(step))
+    report = evaluate_continual(DATASET, subject, WAYS, params, progress=lambda *step: steps.append(step))
     assert [(part.documents, part.passages, part.questions, part.versions) for part in report.parts] == [
         (2, 4, 1, 1),
         (2, 4, 1, 1),
@@ -145,8 +162,8 @@ def test_each_commit_is_evaluated_and_read(database: Database) -> None:
         (2, 4, 2, 1),
     ]
     assert all(part.failed == 0 for part in report.parts)
-    for mode in report.modes:
-        scores = mode.scores[4]
+    for way in report.ways:
+        scores = way.scores[4]
         asked = ~np.isnan(scores)
         assert asked.tolist() == [
             [True, True, True, True],
@@ -154,19 +171,19 @@ def test_each_commit_is_evaluated_and_read(database: Database) -> None:
             [False] * 4,
             [False, False, False, True],
         ]
-        assert [estimate and estimate.n for estimate in mode.pooled[1]] == [1, 2, 2, 4]
+        assert [estimate and estimate.n for estimate in way.pooled[1]] == [1, 2, 2, 4]
         # Over two questions of the last part and one of each other: the pooled mean is that of the questions.
-        last = mode.pooled[2][3]
+        last = way.pooled[2][3]
         assert last is not None
-        assert last.mean == pytest.approx((mode.scores[2][[0, 1, 3], 3] * [1, 1, 2]).sum() / 4)
-        assert mode.scores[1][0, 0] == 1.0  # of two documents, the one with the name
-        assert [one.reads > 0 for one in mode.reads] == [False, True, True, True]
-        for one in mode.reads[1:]:
+        assert last.mean == pytest.approx((way.scores[2][[0, 1, 3], 3] * [1, 1, 2]).sum() / 4)
+        assert way.scores[1][0, 0] == 1.0  # of two documents, the one with the name
+        assert [one.reads > 0 for one in way.reads] == [False, True, True, True]
+        for one in way.reads[1:]:
             assert (one.answered, one.failed, one.empty, one.short, one.dips) == (one.reads, 0, 0, 0, 0)
             assert one.share == 1.0
-        assert mode.metrics[4][0].forgetting is None
-        assert mode.metrics[4][3].average == pytest.approx(np.nanmean(scores[:, 3]))
-        final = mode.at_once[4]
+        assert way.metrics[4][0].forgetting is None
+        assert way.metrics[4][3].average == pytest.approx(np.nanmean(scores[:, 3]))
+        final = way.at_once[4]
         assert final is not None
         assert final.n == 4
     assert steps[-1] == ("Done", steps[-1][2], steps[-1][2])
@@ -181,18 +198,18 @@ def test_the_memory_is_what_learning_at_once_makes(database: Database) -> None:
     assert report.differences == []
     assert report.equal
     assert content_of(database, GROWN) == content_of(database, AT_ONCE)
-    assert [mode.ranked_differently for mode in report.modes] == [0, 0]
-    for mode in report.modes:
-        assert mode.at_once == {k: found[-1] for k, found in mode.pooled.items()}
+    assert [way.ranked_differently for way in report.ways] == [0, 0]
+    for way in report.ways:
+        assert way.at_once == {k: found[-1] for k, found in way.pooled.items()}
 
 
 def test_what_a_commit_taught_is_asked_of_a_view_that_has_it(database: Database) -> None:
     report = evaluate(make_subject(database, HashEmbedder(32), views=LateViews))
     assert report.equal
-    for mode in report.modes:
-        assert mode.scores[1][0, 0] == 1.0
-        assert mode.pooled[4][-1] == mode.at_once[4]
-        assert [one.share for one in mode.reads] == [None, 1.0, 1.0, 1.0]
+    for way in report.ways:
+        assert way.scores[1][0, 0] == 1.0
+        assert way.pooled[4][-1] == way.at_once[4]
+        assert [one.share for one in way.reads] == [None, 1.0, 1.0, 1.0]
 
 
 def test_another_memory_is_told(database: Database) -> None:

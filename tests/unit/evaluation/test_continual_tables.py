@@ -14,7 +14,7 @@ from rich.table import Table
 
 from evaluation.continual import score_commit
 from evaluation.continual_plot import plot_continual
-from evaluation.continual_report import ContinualReport, ModeReport, Part
+from evaluation.continual_report import ContinualReport, Part, WayReport
 from evaluation.continual_tables import say_state, tabulate_reads, tabulate_scores
 from evaluation.metrics import Estimate
 from evaluation.reads import Availability
@@ -32,9 +32,9 @@ ALL_READ = replace(NOTHING_READ, reads=1200, answered=1200, dips=3, ms_median=12
 SOME_READ = replace(ALL_READ, answered=1199, failed=1, dips=0)
 
 
-def mode_report(name: str) -> ModeReport:
-    return ModeReport(
-        mode=name,
+def way_report(name: str) -> WayReport:
+    return WayReport(
+        way=name,
         scores={5: SCORES},
         pooled={5: [Estimate(share, share, share, 4) for share in (1.0, 0.5, 5 / 12)]},
         metrics={5: [score_commit(SCORES, n, (2,)) for n in range(3)]},
@@ -50,7 +50,7 @@ REPORT = ContinualReport(
     seed=0,
     windows=(2,),
     parts=PARTS,
-    modes=[mode_report("dense"), mode_report("graph")],
+    ways=[way_report("dense"), way_report("graph")],
     differences=[],
 )
 
@@ -63,7 +63,7 @@ def lines(table: Table) -> list[list[str]]:
 
 
 def test_scores_stand_under_their_commit() -> None:
-    found = lines(tabulate_scores(REPORT, REPORT.modes[0], 5))
+    found = lines(tabulate_scores(REPORT, REPORT.ways[0], 5))
     assert ["part", "1", "4", "100.0", "50.0", "75.0"] in found
     assert ["part", "2", "0", "–", "–"] in found
     assert ["part", "3", "8", "25.0"] in found
@@ -89,8 +89,8 @@ def test_one_read_that_failed_is_not_all_answered() -> None:
 def test_ten_commits_fit_a_terminal_of_80() -> None:
     ten = np.triu(np.ones((10, 10)))
     ten[np.tril_indices(10, -1)] = NAN
-    mode = replace(
-        REPORT.modes[0],
+    way = replace(
+        REPORT.ways[0],
         scores={5: ten},
         pooled={5: [Estimate(1.0, 1.0, 1.0, 9)] * 10},
         metrics={5: [score_commit(ten, n, (2,)) for n in range(10)]},
@@ -98,7 +98,7 @@ def test_ten_commits_fit_a_terminal_of_80() -> None:
     report = replace(REPORT, parts=[PARTS[0]] * 10)
     console = Console(width=80)
     with console.capture() as captured:
-        console.print(tabulate_scores(report, mode, 5))
+        console.print(tabulate_scores(report, way, 5))
     assert "…" not in captured.get()
     assert captured.get().count("100.0") >= 55 + 10
 
@@ -141,10 +141,10 @@ def test_the_picture_shows_the_numbers(tmp_path: Path) -> None:
     texts = {text.text for text in root.iter(f"{SVG}text")}
     assert {"a [set]: 3 commits in file order", "dense", "graph", "recall@5, %", "reads answered, %"} <= texts
     assert {"A", "min-ACC", "WC-ACC", "a part's questions", "commit (2,400 reads in all)"} <= texts
-    for mode in ("dense", "graph"):
-        part = read_points(root, f"{mode}-part-1")
-        average = read_points(root, f"{mode}-average")
-        worst = read_points(root, f"{mode}-worst_case")
+    for way in ("dense", "graph"):
+        part = read_points(root, f"{way}-part-1")
+        average = read_points(root, f"{way}-average")
+        worst = read_points(root, f"{way}-worst_case")
         # 100, 50 and 75 %: the second point is twice as far below the first as the third.
         height = part[1][1] - part[0][1]
         assert height > 0
@@ -152,11 +152,11 @@ def test_the_picture_shows_the_numbers(tmp_path: Path) -> None:
         assert [y for _, y in average] == pytest.approx([part[0][1], part[1][1], part[1][1]], abs=0.01)
         assert worst[2][1] - part[0][1] == pytest.approx(height * 1.25, abs=0.01)
         # The last part was asked once, under the last commit; the part without questions is not drawn.
-        ((x, y),) = read_points(root, f"{mode}-part-3")
+        ((x, y),) = read_points(root, f"{way}-part-3")
         assert (x, y - part[0][1]) == (pytest.approx(part[2][0]), pytest.approx(height * 1.5, abs=0.01))
-        assert not [one for one in root.iter(f"{SVG}g") if one.get("id") == f"{mode}-part-2"]
-        assert [x for x, _ in read_points(root, f"{mode}-min_accuracy")] == [x for x, _ in part[1:]]
-        reads = read_points(root, f"{mode}-availability")
+        assert not [one for one in root.iter(f"{SVG}g") if one.get("id") == f"{way}-part-2"]
+        assert [x for x, _ in read_points(root, f"{way}-min_accuracy")] == [x for x, _ in part[1:]]
+        reads = read_points(root, f"{way}-availability")
         assert [x for x, _ in reads] == pytest.approx([x for x, _ in part[1:]])
         assert reads[1][1] > reads[0][1]
 

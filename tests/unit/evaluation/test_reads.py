@@ -18,7 +18,7 @@ TWO = Question("two", "Where?", ("Dunmore",), ("c",))
 
 
 def read(*documents: str, question: Question = ONE, error: str | None = None, ms: float = 1.0) -> Read:
-    return Read(mode="graph", question=question, expected=3, ms=ms, documents=documents, error=error)
+    return Read(way="graph", question=question, expected=3, ms=ms, documents=documents, error=error)
 
 
 def test_every_outcome_is_counted_once() -> None:
@@ -73,7 +73,7 @@ def test_reads_go_on_while_the_block_runs_and_once_more_after_it() -> None:
         ("graph", "Where?", 5),
     ]
     assert [(mode, after) for mode, _, _, after in asked[-2:]] == [("dense", True), ("graph", True)]
-    assert [(one.mode, one.question.question) for one in reads] == [one[:2] for one in asked]
+    assert [(one.way, one.question.question) for one in reads] == [one[:2] for one in asked]
     assert all(one.outcome == "answered" and one.ms == 1000.0 for one in reads)
 
 
