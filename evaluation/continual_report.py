@@ -27,7 +27,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class WayReport:
-    """One way of searching: recall by k as a matrix and pooled, metrics after each commit, and the reads beside each."""
+    """One way of searching: recall by k, as a matrix and pooled; metrics after each commit, and the reads beside it."""
 
     way: str
     scores: Mapping[int, Scores]
