@@ -35,13 +35,16 @@ def test_what_differs_is_named(database: Database) -> None:
     commit_documents(database, first, *DOCUMENTS)
     changed = learn_document("a", "Ada Quill likes Bram Oster.", "It rained on Dora Lunt.")
     commit_documents(database, second, changed, DOCUMENTS[1])
-    assert find_differences(content(database, "first"), content(database, "second")) == [
+    found = find_differences(content(database, "first"), content(database, "second"))
+    assert len(found) == len({line.partition(":")[0] for line in found})
+    assert {
         "documents: 1 only in the first, as (('c', 0),)",
         "mentions: 2 only in the first, as (('c', 0), 'ada quill'); 1 only in the second, as (('a', 1), 'dora lunt')",
         "orders: 1 only in the first, as ('c', 0)",
         "phrases: 1 only in the second, as 'dora lunt'",
         "vectors: 1 only in the first, as ('c', 0); 1 not the same, as ('a', 1)",
-    ]
+    } <= set(found)
+    assert not any(line.startswith("relations") for line in found)
 
 
 def test_counts_and_repeated_names_are_compared() -> None:
