@@ -9,7 +9,7 @@ from pathlib import Path
 from ingest.extraction import ExtractionParams
 from ingest.extraction_pool import ExtractionPool
 from ingest.formats import ReadLimits
-from ingest.pipeline import Learner
+from ingest.pipeline import Learner, PipelineParams
 from ingest.splitter import SplitParams, Splitter
 from ingest.worker import Worker, prepare_queue
 from memory_graph.database import Database, check_schema, schema_state, upgrade_schema
@@ -88,7 +88,9 @@ def answer_params(settings: Settings, order: Order = "edges") -> AnswerParams:
     return AnswerParams(order=order, max_tokens=settings.generator_max_tokens, sentences=sentences)
 
 
-def make_learner(settings: Settings, database: Database, embedder: Embedder | None = None) -> Callable[[], Learner]:
+def make_learner(
+    settings: Settings, database: Database, embedder: Embedder | None = None, params: PipelineParams | None = None
+) -> Callable[[], Learner]:
     """Return a function that loads what learning needs, once it is called."""
 
     def build() -> Learner:
@@ -100,6 +102,7 @@ def make_learner(settings: Settings, database: Database, embedder: Embedder | No
             pool,
             {mode: Splitter(tokenizer, SplitParams(mode=mode)) for mode in ("recursive", "none")},
             limits=ReadLimits(max_file_bytes=settings.max_file_mb * MB),
+            params=params,
         )
 
     return build

@@ -229,6 +229,16 @@ def document_passages(connection: Connection, document_id: int) -> list[RowMappi
     )
 
 
+def passage_names(connection: Connection, collection_id: int) -> dict[int, tuple[str, int]]:
+    """Return each passage's name that does not depend on history: its document's id and its place there."""
+    rows = connection.execute(
+        select(passages.c.id, documents.c.key, passages.c.ordinal)
+        .join(documents, documents.c.id == passages.c.document_id)
+        .where(passages.c.collection_id == collection_id)
+    )
+    return {row.id: (row.key, row.ordinal) for row in rows}
+
+
 def _document_rows() -> Select[Any]:
     count = select(func.count()).where(passages.c.document_id == documents.c.id).correlate(documents).scalar_subquery()
     return select(documents, count.label("passages"))

@@ -1,24 +1,20 @@
-"""What a view holds, by names that do not depend on its history, and how tests bring views up to date."""
+"""How tests bring views up to date, and compare them with views that were made from nothing."""
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from typing import Any
 
 import numpy as np
-from sqlalchemy import select
 
 from memory_graph.database import Database
 from memory_graph.edges import Kind
 from memory_graph.graph import Shares
-from memory_graph.tables import documents, passages
+from memory_graph.store import reading
 from memory_graph.text import order_key
+from retrieval.content import PassageNames, canonical
 from retrieval.refreshing import bring_up
 from retrieval.view import View, compacted, empty_view
 from tests.unit.factories import find_collection, wait_until
-
-PassageNames = dict[int, tuple[str, int]]
 
 
 def fresh(database: Database, view: View | None = None, name: str = "memory") -> View:
@@ -29,37 +25,7 @@ def fresh(database: Database, view: View | None = None, name: str = "memory") ->
 def passage_names(database: Database, name: str = "memory") -> PassageNames:
     """Return the natural key of each living passage: its document's id and its place there."""
     with database.read() as connection:
-        rows = connection.execute(
-            select(passages.c.id, documents.c.key, passages.c.ordinal)
-            .join(documents, documents.c.id == passages.c.document_id)
-            .where(passages.c.collection_id == find_collection(database, name).id)
-        )
-        return {row.id: (row.key, row.ordinal) for row in rows}
-
-
-def canonical(view: View, names: PassageNames) -> dict[str, Any]:
-    """Return what lives in a view by natural keys; ``names`` are those of the database at the view's version."""
-    graph = view.graph
-    living, living_phrases = np.flatnonzero(graph.living_passages()), np.flatnonzero(graph.living_phrases())
-    passage = {int(row): names[int(view.passage_ids[row])] for row in living}
-    phrase = {int(row): view.names.key(int(row)) for row in living_phrases}
-    document_of: dict[int, set[str]] = {}
-    for row in living.tolist():
-        document_of.setdefault(int(view.document_ids[row]), set()).add(passage[row][0])
-    assert all(len(keys) == 1 for keys in document_of.values())
-    mentions = zip(*(column.tolist() for column in graph.all_mentions()), strict=True)
-    relations = zip(*(column.tolist() for column in graph.all_relations()), strict=True)
-    vectors = view.index.take(living)
-    spans = zip(living.tolist(), *(part.tolist() for part in view.words.spans(living)), strict=True)
-    return {
-        "words": {passage[row]: view.words.words.rows[begin:end].tolist() for row, begin, end in spans},
-        "titles": {passage[row]: int(view.titles.names.rows[row]) for row in living.tolist()},
-        "vectors": {passage[row]: vector.tobytes() for row, vector in zip(living.tolist(), vectors, strict=True)},
-        "orders": {passage[row]: int(view.orders.rows[row]) for row in living.tolist()},
-        "phrases": sorted(phrase.values()),
-        "mentions": Counter({(passage[p], phrase[h]): count for p, h, count in mentions}),
-        "relations": Counter({(passage[p], phrase[a], phrase[b]): count for p, a, b, count in relations}),
-    }
+        return reading.passage_names(connection, find_collection(database, name).id)
 
 
 def check_shape(view: View) -> None:
@@ -121,6 +87,7 @@ def assert_up_to_date(view: View, database: Database, name: str = "memory") -> N
     content = canonical(view, names)
     assert content == canonical(rebuilt, names)
     assert content["vectors"].keys() == set(names.values())
+    assert all(len({key for key, _ in members}) == 1 for members in content["documents"])
     assert content["orders"] == {key: order_key(*key) for key in names.values()}
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from ingest.extraction import ExtractionParams, Extractor, SpacyExtractor
-from memory_graph.text import clean_name
 from ingest.extraction_pool import Extracted, ExtractionPool
+from memory_graph.text import clean_name
 from memory_graph.types import Mention, Triple
 from retrieval.linking import MAX_NAME_WORDS
 from tests.unit.factories import wait_until
