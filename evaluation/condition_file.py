@@ -50,7 +50,9 @@ def parse_conditions(text: str, file: str = "conditions.yaml") -> list[Condition
         raise InvalidInput(f"{file}{line}", f"is not YAML that can be read: {error.problem}.") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidInput(file, f"is not YAML that can be read: {str(error).splitlines()[0]}.") from None
-    entries = _Fields(file, document).take("conditions", list)
+    top = _Fields(file, document)
+    entries = top.take("conditions", list)
+    top.end(["conditions"])
     if not entries:
         raise InvalidInput(f"{file}: conditions", "is empty.")
     found: dict[str, Condition] = {}

@@ -110,7 +110,7 @@ def describe_verdict(verdict: Verdict) -> str:
     scores = []
     for measure, expected in condition.expect.items():
         right = f"not {expected:.1f}" if verdict.missed(measure) else f"{expected:.1f}"
-        scores.append(f"{label_measure(measure)} {verdict.measured[measure].mean * 100:.1f} ({right})")
+        scores.append(f"{label_measure(measure)} {verdict.measured[measure].mean * 100:.2f} ({right})")
     return f"{verdict.state:<8}{condition.name}: {', '.join(scores)}, each ± {condition.tolerance:.1f}"
 
 

@@ -61,6 +61,13 @@ class RetrievalReport:
         """How many questions were scored."""
         return len(self.rows)
 
+    @property
+    def recall(self) -> dict[int, Estimate]:
+        """Recall by k."""
+        return {
+            int(name.removeprefix("recall@")): one for name, one in self.scores.items() if name.startswith("recall@")
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Return the report as what ``json.dumps`` takes, without the rows."""
         return {

@@ -55,7 +55,7 @@ class Way:
 
 def list_choices() -> dict[str, tuple[Any, ...]]:
     """Return the values that each option can have."""
-    return {name: _list_values(hint) for name, hint in get_type_hints(Way).items()}
+    return {name: list_values(hint) for name, hint in get_type_hints(Way).items()}
 
 
 def combine_ways(**choices: Sequence[Any]) -> list[Way]:
@@ -74,13 +74,16 @@ def check_option(place: str, name: str, value: Any) -> None:
     """Refuse a value that the option cannot have; errors: ``InvalidInput`` for the field ``place``."""
     allowed = list_choices()[name]
     if not any(value is one or (isinstance(value, str) and value == one) for one in allowed):
-        raise InvalidInput(place, f"must be one of {', '.join(map(str, allowed))}, not {value!r}.")
+        named = ", ".join(str(one) for one in allowed if one is not None)
+        raise InvalidInput(place, f"must be one of {named}, not {value!r}.")
 
 
-def _list_values(hint: Any) -> tuple[Any, ...]:
-    """Return the values of a ``Literal``, of ``bool``, and of unions of these and ``None``."""
+def list_values(hint: Any) -> tuple[Any, ...]:
+    """Return the values of a type of few values: a ``Literal``, ``bool``, ``None``, or a union of these."""
     if hint is bool:
         return (False, True)
+    if hint is NoneType:
+        return (None,)
     if get_origin(hint) is Literal:
         return get_args(hint)
-    return tuple(value for part in get_args(hint) if part is not NoneType for value in _list_values(part))
+    return tuple(value for part in get_args(hint) for value in list_values(part))

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +25,7 @@ from evaluation.report import (
 )
 from evaluation.retrieval_eval import RetrievalReport, compare_reports, evaluate_retrieval, nest_scores
 from evaluation.runs import make_folder, write_runs
-from evaluation.ways import WalkMode, Way, combine_ways, list_choices
+from evaluation.ways import WalkMode, Way, combine_ways
 from memory_graph.errors import InvalidInput
 from retrieval.ask import ask
 from service.commands.check import check
@@ -33,8 +34,10 @@ from service.commands.output import AsJson, console, out, print_json
 from service.settings import read_settings
 from service.wiring import answer_params, open_generator
 
-DEFAULT_MODES = ("dense", "graph")
-_MODES = f"[{'|'.join(list_choices()['mode'])}]"
+
+class ModeName(StrEnum):
+    dense = "dense"
+    graph = "graph"
 
 
 def evaluate(
@@ -47,8 +50,7 @@ def evaluate(
         ),
     ] = None,
     modes: Annotated[
-        list[str] | None,
-        typer.Option("--mode", help="Which mode; may be repeated.", metavar=_MODES, show_default="dense, graph"),
+        list[ModeName] | None, typer.Option("--mode", help="Which mode; may be repeated. All if not given.")
     ] = None,
     limit: Annotated[int, typer.Option(help="Only so many questions, chosen with a fixed seed; 0 for all.", min=0)] = 0,
     answers: Annotated[
@@ -85,7 +87,7 @@ def evaluate(
     _refuse({"--data": data, "--conditions": conditions, "--markdown": markdown}, "goes with --check only")
     if not words or len(words) != 1:
         raise InvalidInput("FOLDER", f"must be one folder, not {len(words or [])}. Or give --check.")
-    chosen = combine_ways(mode=modes or DEFAULT_MODES, walk=[walk])
+    chosen = combine_ways(mode=[mode.value for mode in modes or ModeName], walk=[walk])
     evaluate_set(Path(words[0]), chosen, limit=limit, answers=answers, runs=runs, as_json=as_json)
 
 

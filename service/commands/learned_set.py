@@ -10,6 +10,8 @@ from evaluation.memory import learn_documents
 from evaluation.retrieval_eval import Search
 from evaluation.ways import Way
 from memory_graph.database import Database
+from memory_graph.errors import UnreadableDocument
+from memory_graph.store.jobs import Job
 from retrieval.embedder import Embedder
 from retrieval.search import Searcher
 from retrieval.views import ViewCache
@@ -49,11 +51,14 @@ class LearnedSet:
 
 @contextmanager
 def learn_set(settings: Settings, dataset: Dataset) -> Iterator[LearnedSet]:
-    """Learn the documents of a set with the product's own pipeline, showing the progress."""
+    """Learn the documents of a set with the product's own pipeline, showing the progress.
+
+    Errors: ``UnreadableDocument`` where one of them cannot be learned.
+    """
     with open_scratch(settings) as (scratch, database):
         embedder = open_embedder(scratch)
         with show_learning() as show:
-            learn_documents(
+            job = learn_documents(
                 database,
                 make_learner(scratch, database, embedder)(),
                 COLLECTION,
@@ -61,4 +66,13 @@ def learn_set(settings: Settings, dataset: Dataset) -> Iterator[LearnedSet]:
                 split=dataset.split,
                 progress=show,
             )
+        check_learned(job)
         yield LearnedSet(scratch, database, embedder)
+
+
+def check_learned(job: Job) -> None:
+    """Refuse a memory that lacks documents of its set: its scores would be those of another set."""
+    if job.failed:
+        first = job.failures[0]
+        others = f", nor can {job.failed - 1} others" if job.failed > 1 else ""
+        raise UnreadableDocument(first.name, first.reason, f"cannot be learned{others}: {first.error}")
