@@ -30,6 +30,7 @@ from memory_graph.errors import InvalidInput
 from retrieval.embedder import Embedder
 from retrieval.search import Mode, Searcher
 from retrieval.views import ViewCache
+from service.commands.learned_set import check_learned
 from service.commands.output import AsJson, console, out, print_json
 from service.commands.scratch import open_scratch, show_learning
 from service.settings import Settings, read_settings
@@ -56,12 +57,16 @@ class Memories:
         self._views = ViewCache(database)
 
     def learn(self, collection: str, dataset: Dataset) -> None:
-        """Learn the documents of a set into a new collection, showing the progress."""
+        """Learn the documents of a set into a new collection, showing the progress.
+
+        Errors: ``UnreadableDocument`` where one of them cannot be learned.
+        """
         console.print(f"Learning {collection}: {len(dataset.documents):,} passages", style="dim", markup=False)
         with show_learning() as show:
-            learn_documents(
+            job = learn_documents(
                 self._database, self._learner, collection, dataset.documents, split=dataset.split, progress=show
             )
+        check_learned(job)
 
     def search(self, collection: str, way: Way) -> Search:
         """Return a function from (question, k) to the document of each of the k best passages."""
