@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from memory_graph.errors import InvalidInput
 from retrieval.graph_search import GraphParams
-from retrieval.search import Mode, SearchRequest
+from retrieval.search import Mode, Rerank, SearchRequest
 
 WalkMode: TypeAlias = Literal["push", "exact"]
 
@@ -23,6 +23,7 @@ class Way:
     """
 
     mode: Mode = "graph"
+    rerank: Rerank | None = None
     walk: WalkMode = "push"
 
     @property
@@ -45,7 +46,7 @@ class Way:
 
     def request(self, query: str, top_k: int) -> SearchRequest:
         """Return the request for the ``top_k`` passages."""
-        return SearchRequest(query=query, top_k=top_k, mode=self.mode)
+        return SearchRequest(query=query, top_k=top_k, mode=self.mode, rerank=self.rerank)
 
     def params(self) -> GraphParams:
         """Return how the graph is walked, else with the defaults."""

@@ -37,7 +37,14 @@ from service.wiring import answer_params, open_generator
 
 class ModeName(StrEnum):
     dense = "dense"
+    hybrid = "hybrid"
     graph = "graph"
+
+
+class RerankName(StrEnum):
+    chain = "chain"
+    cross = "cross"
+    none = "none"
 
 
 def evaluate(
@@ -51,6 +58,12 @@ def evaluate(
     ] = None,
     modes: Annotated[
         list[ModeName] | None, typer.Option("--mode", help="Which mode; may be repeated. All if not given.")
+    ] = None,
+    reranks: Annotated[
+        list[RerankName] | None,
+        typer.Option(
+            "--rerank", help="How what was found is ranked again; may be repeated. As searches do if not given."
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(help="Only so many questions, chosen with a fixed seed; 0 for all.", min=0)] = 0,
     answers: Annotated[
@@ -79,7 +92,13 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Learn a question set into a memory of its own, and say how well its questions are served."""
-    ways: dict[str, Any] = {"--mode": modes, "--limit": limit, "--answers": answers, "--runs": runs}
+    ways: dict[str, Any] = {
+        "--mode": modes,
+        "--rerank": reranks,
+        "--limit": limit,
+        "--answers": answers,
+        "--runs": runs,
+    }
     if checking:
         _refuse(ways | {"--walk": walk != "push"}, "goes without --check: a condition says how it searches")
         check(words or [], data, conditions, markdown=markdown, as_json=as_json)
@@ -87,7 +106,11 @@ def evaluate(
     _refuse({"--data": data, "--conditions": conditions, "--markdown": markdown}, "goes with --check only")
     if not words or len(words) != 1:
         raise InvalidInput("FOLDER", f"must be one folder, not {len(words or [])}. Or give --check.")
-    chosen = combine_ways(mode=[mode.value for mode in modes or ModeName], walk=[walk])
+    chosen = combine_ways(
+        mode=[mode.value for mode in modes or ModeName],
+        rerank=[rerank.value for rerank in reranks] if reranks else [None],
+        walk=[walk],
+    )
     evaluate_set(Path(words[0]), chosen, limit=limit, answers=answers, runs=runs, as_json=as_json)
 
 
