@@ -61,9 +61,7 @@ def evaluate(
     ] = None,
     reranks: Annotated[
         list[RerankName] | None,
-        typer.Option(
-            "--rerank", help="How what was found is ranked again; may be repeated. As searches do if not given."
-        ),
+        typer.Option("--rerank", help="How it is ranked again; may be repeated. As searches do if not given."),
     ] = None,
     limit: Annotated[int, typer.Option(help="Only so many questions, chosen with a fixed seed; 0 for all.", min=0)] = 0,
     answers: Annotated[
