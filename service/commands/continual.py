@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 
 import typer
 from rich.progress import Progress, TimeElapsedColumn
@@ -21,10 +20,9 @@ from evaluation.continual_report import ContinualReport
 from evaluation.continual_tables import say_state, tabulate_reads, tabulate_scores
 from evaluation.datasets import limit_questions, load_dataset
 from evaluation.memory import RememberingEmbedder
+from evaluation.ways import WalkMode, Way
 from ingest.pipeline import PipelineParams
 from memory_graph.errors import InvalidInput, SharpwaveError
-from retrieval.graph_search import GraphParams
-from retrieval.search import Mode, SearchRequest
 from service.commands.evaluate import ModeName
 from service.commands.output import AsJson, console, out, print_json
 from service.commands.scratch import open_scratch
@@ -33,29 +31,6 @@ from service.wiring import make_learner, open_embedder, open_views
 
 _ALWAYS = (2, 5, 10)  # recall at these is always reported
 _MAX_K = 100
-WalkMode: TypeAlias = Literal["push", "exact"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModeWay:
-    """A way of searching that is told by its mode; ``walk`` is how the graph is walked."""
-
-    mode: Mode
-    walk: WalkMode
-
-    @property
-    def name(self) -> str:
-        """The mode, and how it walks where that is not the default."""
-        return self.mode if self.walk == "push" else f"{self.mode},walk={self.walk}"
-
-    def request(self, query: str, top_k: int) -> SearchRequest:
-        """Return the request for the ``top_k`` passages."""
-        return SearchRequest(query=query, top_k=top_k, mode=self.mode)
-
-    def params(self) -> GraphParams:
-        """Return how the graph is walked."""
-        params = GraphParams()
-        return replace(params, walk=replace(params.walk, mode=self.walk))
 
 
 class OrderName(StrEnum):
@@ -92,7 +67,7 @@ def continual(
         raise InvalidInput("--commits", f"must be from 2 to {len(dataset.documents)}, the number of documents.")
     if limit:
         dataset = limit_questions(dataset, limit)
-    ways = [ModeWay(mode=mode.value, walk=walk) for mode in dict.fromkeys(modes or ModeName)]
+    ways = [Way(mode=mode.value, walk=walk) for mode in dict.fromkeys(modes or ModeName)]
     params = ContinualParams(commits=commits, ks=tuple(sorted({*_ALWAYS, k})), windows=chosen_windows, seed=seed)
     with open_scratch(settings) as (scratch, database):
         embedder = open_embedder(scratch)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evaluation.datasets import Dataset
 from evaluation.memory import learn_documents
@@ -12,8 +15,10 @@ from evaluation.ways import Way
 from memory_graph.database import Database
 from memory_graph.errors import UnreadableDocument
 from memory_graph.store.jobs import Job
+from memory_graph.store.reading import passage_names
 from retrieval.embedder import Embedder
 from retrieval.search import Searcher
+from retrieval.view import View
 from retrieval.views import ViewCache
 from service.commands.scratch import open_scratch, show_learning
 from service.settings import Settings
@@ -31,6 +36,22 @@ class LearnedSet:
         self._database = database
         self._views = ViewCache(database)
         self._embedder = embedder
+
+    @property
+    def embedder_name(self) -> str:
+        """The embedder whose vectors this memory holds."""
+        return self._embedder.name
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the vectors (n, dim) of texts."""
+        return self._embedder.encode(texts)
+
+    def view(self) -> tuple[View, list[str]]:
+        """Return what this memory holds, and the document's id of each row of passages."""
+        collection_id, view = self._views.current(COLLECTION)
+        with self._database.read() as connection:
+            names = passage_names(connection, collection_id)
+        return view, [names[int(passage)][0] for passage in view.passage_ids]
 
     def searcher(self, way: Way) -> Searcher:
         """Return what searches this memory in this way; it has searched once, so that no question pays for loading."""
