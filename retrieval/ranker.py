@@ -84,8 +84,8 @@ class ChainRanker:
         return {
             "format": FORMAT,
             "provenance": dict(self.provenance),
-            "first": {"features": list(FEATURES), **_plain(vars(self.first))},
-            "second": {"features": list(SECOND_FEATURES), **_plain(vars(self.second))},
+            "first": {"columns": list(FEATURES), **_plain(vars(self.first))},
+            "second": {"columns": list(SECOND_FEATURES), **_plain(vars(self.second))},
         }
 
 
@@ -97,8 +97,8 @@ def read_ranker(path: Path = SHIPPED) -> ChainRanker:
         if found["format"] != FORMAT:
             raise ValueError(f"it is of format {found['format']}, not {FORMAT}")
         first, second = dict(found["first"]), dict(found["second"])
-        _check_features("first", first.pop("features"), FEATURES)
-        _check_features("second", second.pop("features"), SECOND_FEATURES)
+        _check_features("first", first.pop("columns"), FEATURES)
+        _check_features("second", second.pop("columns"), SECOND_FEATURES)
         ranker = ChainRanker(
             first=Linear(bias=float(first.pop("bias")), **{name: _floats(values) for name, values in first.items()}),
             second=Trees(

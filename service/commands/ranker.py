@@ -95,9 +95,7 @@ def _read_licences(told: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     for one in told:
         name, equals, licence = one.partition("=")
         if not equals or name not in names or not licence.strip():
-            raise InvalidInput(
-                "--licence", f"must be NAME=LICENCE with the name of a set ({', '.join(names)}): {one!r}"
-            )
+            raise InvalidInput("--licence", f"must be NAME=LICENCE of one of ({', '.join(names)}): {one!r}")
         found[name] = licence.strip()
     return found
 
