@@ -28,6 +28,9 @@ class Found(NamedTuple):
     lengths: Ints
 
 
+NOTHING = Found(*(np.zeros(0, dtype=np.int64) for _ in Found._fields))
+
+
 @dataclass(frozen=True, eq=False)
 class NameTable:
     """Names to look for: their hashes in ascending order with their rows, and a filter of how names begin.
@@ -56,8 +59,7 @@ class NameTable:
         Places count from the stream's first word. By stream, then place, then length.
         """
         if not len(self.hashes) or not len(begins):
-            nothing = np.zeros(0, dtype=np.int64)
-            return Found(nothing, nothing, nothing, nothing)
+            return NOTHING
         return Found(*_scan(words, begins, ends, self.hashes, self.rows, self.prefixes, self.longest))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from memory_graph.growing import Growing
 from memory_graph.hashing import Hashes, Ints, Words, hash_keys, names_of, words_of
-from retrieval.name_scan import Found, NameTable
+from retrieval.name_scan import NOTHING, Found, NameTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ class PhraseNames:
 
         Stream i is ``words[begins[i]:ends[i]]``. By stream, then place, then length.
         """
-        found = [table.find(words, begins, ends) for table in self._tables(first)]
+        found = [table.find(words, begins, ends) for table in self._tables(first)] or [NOTHING]
         streams, rows, places, lengths = (np.concatenate(columns) for columns in zip(*found, strict=True))
         order = np.lexsort((lengths, places, streams))
         order = order[~np.isin(rows[order], dead)] if len(dead) else order
@@ -174,9 +174,11 @@ class PhraseNames:
     def _tables(self, first: int) -> list[NameTable]:
         tables, n = [self._settled.table] if first < len(self._settled) else [], len(self._settled)
         begin, stop = max(first - n, 0), self.length - n
+        if begin >= stop:
+            return tables
         starts = self._added.ends.rows
         low = int(starts[begin - 1]) if begin else 0
-        words, ends = self._added.words.rows[low : starts[stop - 1] if stop else 0], starts[begin:stop] - low
+        words, ends = self._added.words.rows[low : starts[stop - 1]], starts[begin:stop] - low
         hashes: Hashes = names_of(words, ends)
         order = np.argsort(hashes, kind="stable")
         return [*tables, NameTable.of(hashes[order], (order + begin + n).astype(np.int32), words, ends)]
