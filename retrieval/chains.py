@@ -31,9 +31,10 @@ class ChainParams:
 
     Candidates are the best ``by_walk``, ``by_base`` and ``by_links``. A title that more than ``rare`` passages share,
     as those of a book do, leads nowhere. ``bridges`` names are put into the question, each of which brings up to
-    ``bridged`` passages that hold it.
+    ``bridged`` passages that hold it. With one of two ``looks`` nothing is asked again, and nothing more is embedded.
     """
 
+    looks: int = 2
     leads: int = 12
     rare: int = 40
     by_walk: int = 50

@@ -177,7 +177,7 @@ class Searcher:
         ranked = _allowed(scene.walked, scene.walk_scores, allowed)
         if request.rerank in (None, "chain"):
             with stages.measure("chain") as detail:
-                encode = self._embedder.encode if self._chains.bridges else None
+                encode = self._embedder.encode if self._chains.looks > 1 else None
                 chained = rank_by_chains(scene, self._ranker, self._chains, encode, allowed)
                 detail |= chained.detail
             ranked = Ranked(chained.rows.tolist(), chained.scores.tolist()).then(ranked)

@@ -16,10 +16,13 @@ from memory_graph.database import Database, check_schema, schema_state, upgrade_
 from memory_graph.errors import StoreUnavailable
 from retrieval import models
 from retrieval.answer import AnswerParams
+from retrieval.chains import ChainParams
 from retrieval.embedded import EmbeddedGenerator
 from retrieval.embedder import Embedder, SentenceTransformerEmbedder
 from retrieval.generator import ClientParams, Generator, OpenAIGenerator
+from retrieval.ranker import read_ranker
 from retrieval.reorder import Order
+from retrieval.search import Searcher
 from retrieval.views import ViewCache, ViewParams
 from service.settings import Settings
 
@@ -64,6 +67,22 @@ def open_embedder(settings: Settings) -> Embedder:
     """Load the embedder."""
     folder = find_model(settings, settings.embedder)
     return SentenceTransformerEmbedder(folder, name=settings.embedder, threads=settings.threads)
+
+
+def open_searcher(
+    settings: Settings, database: Database, views: ViewCache | None = None, embedder: Embedder | None = None
+) -> Searcher:
+    """Make what searches: with the settings' embedder and ranker, unless another embedder is given.
+
+    Errors: ``InvalidInput`` for weights of the ranker that cannot be read.
+    """
+    return Searcher(
+        database,
+        views or open_views(settings, database),
+        embedder or open_embedder(settings),
+        chains=ChainParams(looks=settings.ranker_looks),
+        ranker=read_ranker(settings.ranker) if settings.ranker else None,
+    )
 
 
 def open_generator(settings: Settings) -> Generator:

@@ -15,14 +15,14 @@ from rich.markup import escape
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput
 from retrieval.ask import ask as ask_memory
-from retrieval.search import Mode, Rerank, Searcher
+from retrieval.search import Mode, Rerank
 from service.app import DEFAULT_COLLECTION, ensure_default_collection
 from service.commands.output import AsJson, CollectionOption, DataDir, console, out, print_json
 from service.local import find_service
 from service.query_log import QueryLog
 from service.schemas import QueryIn, QueryOut, SearchIn, SearchOut
 from service.settings import Settings, read_settings
-from service.wiring import answer_params, open_database, open_embedder, open_generator, open_views
+from service.wiring import answer_params, open_database, open_generator, open_searcher
 
 ModeOption = Annotated[Mode, typer.Option("--mode", help="How passages are found.")]
 RerankOption = Annotated[
@@ -53,7 +53,7 @@ def search(
     body = _checked(SearchIn, query=query, top_k=top_k, mode=mode, rerank=rerank, filter=_filter(filter_), trace=trace)
 
     def here(database: Database) -> SearchOut:
-        searcher = Searcher(database, open_views(settings, database), open_embedder(settings))
+        searcher = open_searcher(settings, database)
         return SearchOut.of(searcher.search(collection, body.to_request()), trace=trace)
 
     found = _there_or_here(settings, f"/v1/collections/{collection}/search", body, SearchOut, here)
@@ -117,7 +117,7 @@ def ask(
 
 
 async def _answer(settings: Settings, database: Database, collection: str, body: QueryIn) -> QueryOut:
-    searcher = Searcher(database, open_views(settings, database), open_embedder(settings))
+    searcher = open_searcher(settings, database)
     generator = open_generator(settings)
     log = QueryLog(database)
     try:
