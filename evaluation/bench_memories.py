@@ -19,20 +19,24 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import insert
 
-from evaluation.synthetic import DOCUMENT, generate
+from evaluation.synthetic import DOCUMENT, SyntheticMemory, generate
 from evaluation.walk_bench import graph_of
 from memory_graph.database import Database, upgrade_schema
+from memory_graph.edges import spread
 from memory_graph.errors import InvalidInput
 from memory_graph.growing import Growing
+from memory_graph.hashing import Words, hash_keys
 from memory_graph.store.collections import create_collection, get_collection
 from memory_graph.store.rows import now
 from memory_graph.tables import collections, commits, documents, passages, phrases
 from memory_graph.text import order_key
 from retrieval.index import PassageIndex
+from retrieval.lexical import LexicalIndex
 from retrieval.names import PhraseNames
 from retrieval.refreshing import save_collection
 from retrieval.saved_views import SavedViews
 from retrieval.search import Searcher, SearchRequest
+from retrieval.titles import Titles
 from retrieval.view import View
 from retrieval.views import ViewCache, ViewParams
 
@@ -40,6 +44,8 @@ _COLLECTION, _FILE = "bench", "bench.db"
 _TOKEN = "made-up"
 _VERSION = 1
 _QUESTIONS = 400
+_NAME_WORDS = 3  # of every made-up name
+_OTHER_WORDS, _VOCABULARY = 60, np.float32(500_000)
 
 
 class _Embedded:
@@ -106,6 +112,8 @@ def make_memory(n_passages: int, folder: Path) -> Subject:
         orders=Growing.of(np.array(orders, dtype=np.int64)),
         phrases=Growing.of(np.arange(1, memory.n_phrases + 1)),
         names=PhraseNames.of(memory.phrase_keys(0, memory.n_phrases)),
+        words=LexicalIndex.of(*_make_words(memory)),
+        titles=Titles.of(np.zeros(n_passages, dtype=np.uint64)),
         index=PassageIndex.of(vectors).sealed(os.cpu_count() or 1),
         graph=graph_of(memory),
     )
@@ -115,6 +123,19 @@ def make_memory(n_passages: int, folder: Path) -> Subject:
         for vector, rows in memory.questions(_QUESTIONS, seed=1)
     ]
     return Subject(folder=folder, collection=_COLLECTION, questions=questions)
+
+
+def _make_words(memory: SyntheticMemory) -> tuple[Words, NDArray[np.int64]]:
+    """Return the words of all passages and where those of each end: the names it mentions, then words by Zipf's law."""
+    names = hash_keys(memory.phrase_keys(0, memory.n_phrases))[0].reshape(memory.n_phrases, _NAME_WORDS)
+    mentions = np.bincount(memory.context.passage_rows, minlength=memory.n_passages)
+    ends = np.cumsum(_NAME_WORDS * mentions + _OTHER_WORDS)
+    ranks = _VOCABULARY ** np.random.default_rng(2).random(int(ends[-1]), dtype=np.float32)
+    words = ranks.astype(np.uint32) * np.uint32(2654435761)
+    firsts = ends - _NAME_WORDS * mentions - _OTHER_WORDS
+    places = spread(firsts, firsts + _NAME_WORDS * mentions)
+    words[places] = names[memory.context.phrase_rows].ravel()
+    return words, ends
 
 
 def copy_memory(path: Path, collection: str, folder: Path) -> Subject:
@@ -139,8 +160,8 @@ def copy_memory(path: Path, collection: str, folder: Path) -> Subject:
     for row in random.integers(len(view.passages), size=_QUESTIONS).tolist():
         vector = view.index.take(np.array([row]))[0].astype(np.float32)
         vector += random.standard_normal(len(vector), dtype=np.float32) / np.float32(np.sqrt(len(vector)))
-        starts = view.graph.mentions.starts
-        phrases = view.graph.mentions.targets[starts[row] : starts[row + 1]][:5]
+        starts = view.graph.mentions.base.starts
+        phrases = view.graph.mentions.base.targets[starts[row] : starts[row + 1]][:5]
         text = _ask([view.names.key(int(phrase)) for phrase in phrases]) + f" ({len(questions)})"
         questions.append((text, vector / np.linalg.norm(vector)))
     return Subject(folder=folder, collection=collection, questions=questions)

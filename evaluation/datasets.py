@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from ingest.files import explain_os_error
+from evaluation.lines import check_text, check_texts, read_objects
 from ingest.readers import content_id, find_files, read_file
 from memory_graph.errors import InvalidInput, UnreadableDocument
 from memory_graph.types import Document
@@ -62,7 +61,7 @@ def load_dataset(folder: Path, *, seed: int | None = 0) -> Dataset:
     if corpus.exists() == files.exists():
         found = "both" if corpus.exists() else "neither"
         raise InvalidInput(str(folder), f"must hold either corpus.jsonl or documents/, but holds {found}.")
-    documents = list(_read_corpus(corpus) if corpus.exists() else _read_documents(files))
+    documents = list(_read_corpus(corpus) if corpus.exists() else read_documents(files))
     known: set[str] = set()
     for document in documents:
         if document.id in known:
@@ -99,7 +98,11 @@ def _read_corpus(path: Path) -> Iterator[Document]:
         yield document
 
 
-def _read_documents(folder: Path) -> Iterator[Document]:
+def read_documents(folder: Path) -> Iterator[Document]:
+    """Read the files of a folder; their id is their path in it, or each line's own for ``.jsonl``.
+
+    Errors: ``InvalidInput`` for a file that cannot be read, or none at all.
+    """
     found = False
     for item in find_files([folder]):
         if isinstance(item, UnreadableDocument):
@@ -140,56 +143,11 @@ def _read_questions(folder: Path, known: set[str]) -> Iterator[Question]:
         raise InvalidInput(str(folder / "questions.jsonl"), "holds no questions.")
 
 
-def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (file and line, object) for every line that is not blank. Errors: ``InvalidInput``."""
-    try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        raise InvalidInput(str(path), explain_os_error(path, error).detail) from None
-    for number, line in enumerate(lines, start=1):
-        place = f"{path}:{number}"
-        if not line.strip():
-            continue
-        try:
-            fields = json.loads(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise InvalidInput(place, f"is not valid UTF-8 at byte {error.start} of the line.") from None
-        except json.JSONDecodeError as error:
-            raise InvalidInput(place, f"is not JSON: {error.msg} at column {error.colno}.") from None
-        except (ValueError, RecursionError):  # a number of thousands of digits, brackets nested without end
-            raise InvalidInput(place, "holds a number or a nesting that JSON does not allow.") from None
-        if not isinstance(fields, dict):
-            raise InvalidInput(place, "is not a JSON object.")
-        yield place, fields
-
-
 def _parse_question(place: str, fields: dict[str, Any]) -> Question:
     return Question(
         id=check_text(f"{place}: id", fields.get("id")),
         question=check_text(f"{place}: question", fields.get("question")),
-        answers=_check_texts(f"{place}: answers", fields.get("answers")),
-        gold_ids=_check_texts(f"{place}: gold_ids", fields.get("gold_ids")),
+        answers=check_texts(f"{place}: answers", fields.get("answers")),
+        gold_ids=check_texts(f"{place}: gold_ids", fields.get("gold_ids")),
         type=check_text(f"{place}: type", fields.get("type", UNTYPED)),
     )
-
-
-def check_text(where: str, value: Any) -> str:
-    """Return a text that is not blank. Errors: ``InvalidInput`` naming ``where`` it stands."""
-    if value is None:
-        raise InvalidInput(where, "is missing.")
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidInput(where, "must be a string that is not empty.")
-    if any("\ud800" <= character <= "\udfff" for character in value):  # no tokenizer or database takes it
-        raise InvalidInput(where, "holds half of a surrogate pair. Remove it.")
-    return value
-
-
-def _check_texts(where: str, value: Any) -> tuple[str, ...]:
-    if value is None:
-        raise InvalidInput(where, "is missing. Give an empty list where there are none.")
-    if not isinstance(value, list):
-        raise InvalidInput(where, "must be a list of strings.")
-    texts = tuple(check_text(where, item) for item in value)
-    if len(set(texts)) != len(texts):
-        raise InvalidInput(where, "holds the same string twice.")
-    return texts

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from uuid import uuid4
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ingest.jobs import document_items
 from ingest.pipeline import Learner
 from memory_graph.database import Database
@@ -12,6 +15,7 @@ from memory_graph.store import jobs as job_store
 from memory_graph.store.collections import create_collection
 from memory_graph.store.jobs import Job, NewItem
 from memory_graph.types import Document
+from retrieval.embedder import Embedder
 
 
 def learn_documents(
@@ -37,9 +41,23 @@ def learn_items(
     progress: Callable[[Job], None] | None = None,
 ) -> Job:
     """Learn job items into a new collection, as ``learn_documents`` does."""
-    job_id = str(uuid4())
     with database.write() as connection:
         collection_id = create_collection(connection, collection).id
+    return learn_more(database, learner, collection_id, items, split=split, progress=progress)
+
+
+def learn_more(
+    database: Database,
+    learner: Learner,
+    collection_id: int,
+    items: Sequence[NewItem],
+    *,
+    split: str,
+    progress: Callable[[Job], None] | None = None,
+) -> Job:
+    """Learn job items into a collection that is there, as ``learn_documents`` does."""
+    job_id = str(uuid4())
+    with database.write() as connection:
         job_store.create_job(
             connection,
             job_id=job_id,
@@ -57,3 +75,29 @@ def learn_items(
         job_store.end_job(connection, job_id, "succeeded")
     with database.read() as connection:
         return job_store.get_job(connection, job_id)
+
+
+class RememberingEmbedder:
+    """Embeds each text once, so that what is learned or asked again has the very same vector.
+
+    A model that computes in bfloat16 gives a text another third decimal in another batch. For one thread at a time.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.name = embedder.name
+        self._embedder = embedder
+        self._known: dict[str, NDArray[np.float32]] = {}
+
+    @property
+    def dim(self) -> int:
+        """The length of a vector."""
+        return self._embedder.dim
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one unit vector a text: float32 of shape (len(texts), dim)."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            self._known.update(zip(new, self._embedder.encode(new), strict=True))
+        if not texts:
+            return np.zeros((0, self.dim), dtype=np.float32)
+        return np.stack([self._known[text] for text in texts])

@@ -53,6 +53,31 @@ def reciprocal_rank(gold: Collection[str], ranked: Sequence[str]) -> float:
     return next((1 / rank for rank, id in enumerate(ranked, start=1) if id in wanted), 0.0)
 
 
+def all_gold_at_k(gold: Collection[str], ranked: Sequence[str], k: int) -> float:
+    """Return 1 if all ``gold`` ids are among the first ``k`` of ``ranked`` (best first, each id once), else 0.
+
+    A question of several hops can be answered only from all of them. With more gold ids than ``k`` it is always 0.
+    Its mean over questions is how multi-hop retrieval is scored by Baleen (Khattab et al. 2021, arXiv:2101.00436).
+    Errors: ``InvalidInput`` for no gold ids or ``k`` below 1.
+    """
+    return float(recall_at_k(gold, ranked, k) == 1)
+
+
+def ndcg_at_k(gold: Collection[str], ranked: Sequence[str], k: int) -> float:
+    """Return the discounted gain of the first ``k`` of ``ranked`` (best first, each id once), as a share of the best.
+
+    DCG@k = Σ gain(i) / log2(i + 1) over the ranks i = 1..k, the gain being 1 for a gold id and 0 for another; it is
+    divided by the DCG@k of a ranking that puts the gold ids first. Source: Järvelin & Kekäläinen 2002 (ACM TOIS 20:4)
+    with the discount of Burges et al. 2005, as trec_eval's ``ndcg_cut`` computes it.
+    Errors: ``InvalidInput`` for no gold ids or ``k`` below 1.
+    """
+    if k < 1:
+        raise InvalidInput("k", "must be at least 1.")
+    wanted = _check_gold(gold)
+    gained = math.fsum(1 / math.log2(rank + 1) for rank, id in enumerate(ranked[:k], start=1) if id in wanted)
+    return gained / math.fsum(1 / math.log2(rank + 1) for rank in range(1, min(k, len(wanted)) + 1))
+
+
 def tokenize_answer(text: str) -> list[str]:
     """Split an answer into the tokens that are compared.
 
@@ -148,6 +173,21 @@ def estimate_mean(values: Sequence[float]) -> Estimate | None:
         return None
     low, high = bootstrap_interval(values)
     return Estimate(mean=mean(values), low=low, high=high, n=len(values))
+
+
+def estimate_difference(values: Sequence[float], against: Sequence[float]) -> Estimate:
+    """Return the mean of ``values`` - ``against`` with its 95 % interval; both are one a question, (n,), in one order.
+
+    The paired bootstrap (Efron & Tibshirani 1993, chapter 8; Koehn 2004 for comparing systems): questions are drawn,
+    and with each its two values, so that what makes a question easy or hard for both cancels.
+    Errors: ``InvalidInput`` for no values, or not as many in both.
+    """
+    if len(values) != len(against):
+        raise InvalidInput("against", f"has {len(against)} values, not {len(values)}: there must be one a question.")
+    estimate = estimate_mean([value - other for value, other in zip(values, against, strict=True)])
+    if estimate is None:
+        raise InvalidInput("values", "are empty and have no difference.")
+    return estimate
 
 
 def find_median_and_p95(values: Sequence[float]) -> tuple[float, float]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.datasets import Dataset, check_text, read_objects
-from ingest.extraction import clean_name
+from evaluation.datasets import Dataset
+from evaluation.lines import check_text, read_objects
 from memory_graph.errors import InvalidInput
-from memory_graph.text import hash_text, normalize
+from memory_graph.text import clean_name, hash_text, normalize
 from memory_graph.types import Extraction, Mention, Triple
 
 _TRIPLE = 3
@@ -30,7 +30,7 @@ class OpenieExtractor:
     """Gives each passage what was read in it, known by its text; it makes nothing up for a text that it was not given.
 
     Names are cleaned as those of spaCy are, and count as often as they stand in the text, at least once. The ends of
-    triples that are no entities are phrases without mentions: as mentions they cost two points of recall.
+    triples are phrases as well, mentioned wherever their words stand.
     """
 
     name = "openie"

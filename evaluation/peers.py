@@ -109,7 +109,7 @@ def measure_peer(
     search("warm up", 10)
     return PeerRow(
         name=name,
-        retrieval=evaluate_retrieval(dataset, search, mode=name),
+        retrieval=evaluate_retrieval(dataset, search, way=name),
         index_s=index_s,
         llm_tokens=llm_tokens,
         memory_mb=memory_mb,

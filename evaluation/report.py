@@ -9,9 +9,13 @@ from rich.text import Text
 
 from evaluation.metrics import Estimate
 from evaluation.qa_eval import QaReport, QaRow
-from evaluation.retrieval_eval import RetrievalReport
+from evaluation.retrieval_eval import RetrievalReport, compare_reports
+
+SHOWN = ("recall@2", "recall@5", "recall@10", "all_gold@5", "ndcg@10", "mrr")
+BY_TYPE = "recall@5"
 
 _NOTHING = "–"
+_LABELS = {"all_gold": "all-gold", "ndcg": "nDCG", "mrr": "MRR"}
 
 
 def format_estimate(estimate: Estimate | None) -> str:
@@ -21,16 +25,59 @@ def format_estimate(estimate: Estimate | None) -> str:
     return f"{estimate.mean * 100:.1f} [{estimate.low * 100:.1f}, {estimate.high * 100:.1f}]"
 
 
+def format_difference(estimate: Estimate) -> str:
+    """Write a difference of shares in points with its interval, like ``+9.3 [+4.1, +14.2]``."""
+    return f"{_sign(estimate.mean)} [{_sign(estimate.low)}, {_sign(estimate.high)}]"
+
+
+def label_measure(measure: str) -> str:
+    """Write the name of a measure as people know it: ``all_gold@5`` is ``all-gold@5``."""
+    name, at, k = measure.partition("@")
+    return f"{_LABELS.get(name, name)}{at}{k}"
+
+
 def tabulate_retrieval(reports: Sequence[RetrievalReport]) -> Table:
-    """Lay out the retrieval reports of one set, one column a mode; a k that a report lacks is left blank."""
+    """Lay out the retrieval reports of one set, one column a way; a measure that a report lacks is left blank."""
     sets = ", ".join(dict.fromkeys(f"{report.dataset} ({report.n_questions} questions)" for report in reports))
     table = Table(title=Text(f"Retrieval, {sets}"))
-    _add_columns(table, ["% [95 % interval]"], [report.mode for report in reports])
-    for k in sorted({k for report in reports for k in report.recall}):
-        _add_row(table, f"recall@{k}", *(format_estimate(report.recall.get(k)) for report in reports))
-    _add_row(table, "MRR", *(format_estimate(report.mrr) for report in reports))
+    _add_columns(table, ["% [95 % interval]"], [report.way for report in reports])
+    for measure in list_shown(reports):
+        _add_row(table, label_measure(measure), *(format_estimate(report.scores.get(measure)) for report in reports))
     _add_row(table, "ms a search, median", *(f"{report.ms_median:.1f}" for report in reports))
     _add_row(table, "ms a search, p95", *(f"{report.ms_p95:.1f}" for report in reports))
+    return table
+
+
+def list_shown(reports: Sequence[RetrievalReport]) -> list[str]:
+    """Name the measures that tables show, of those that the reports have."""
+    known = dict.fromkeys(measure for report in reports for measure in report.scores)
+    return [measure for measure in known if measure.startswith("recall@") or measure in SHOWN]
+
+
+def tabulate_retrieval_types(reports: Sequence[RetrievalReport]) -> Table | None:
+    """Lay out recall@5 by the questions' type, one column a way; None where all are of one type or k = 5 is missing."""
+    types = {type: len([row for row in reports[0].rows if row.type == type]) for type in reports[0].by_type}
+    if len(types) < 2 or BY_TYPE not in reports[0].scores:
+        return None
+    table = Table(title=Text(f"{label_measure(BY_TYPE)} by type, {reports[0].dataset}, % [95 % interval]"))
+    _add_columns(table, ["type"], ["questions", *(report.way for report in reports)])
+    for type, count in types.items():
+        estimates = (report.by_type[type].get(BY_TYPE) for report in reports)
+        _add_row(table, type, str(count), *(format_estimate(estimate) for estimate in estimates))
+    return table
+
+
+def tabulate_differences(reports: Sequence[RetrievalReport]) -> Table | None:
+    """Lay out the paired differences of all reports but the first against it; None where there is only one."""
+    if len(reports) < 2:
+        return None
+    first, *others = reports
+    table = Table(title=Text(f"Difference to {first.way}, same questions, {first.dataset}"))
+    _add_columns(table, ["points [95 % interval]"], [report.way for report in others])
+    compared = [compare_reports(report, first) for report in others]
+    for measure in list_shown(reports):
+        cells = (scores.get(measure) for scores in compared)
+        _add_row(table, label_measure(measure), *(format_difference(cell) if cell else _NOTHING for cell in cells))
     return table
 
 
@@ -88,6 +135,11 @@ def tabulate_failures(report: QaReport, limit: int = 20) -> Table:
 
 def _is_right(row: QaRow) -> bool:
     return bool(row.contains_answer) if row.expected else not row.found
+
+
+def _sign(share: float) -> str:
+    points = round(share * 100, 1)
+    return f"{points or 0.0:+.1f}"  # "or" makes -0.0 a 0.0
 
 
 def _add_columns(table: Table, texts: Sequence[str], numbers: Sequence[str]) -> None:

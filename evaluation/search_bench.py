@@ -108,8 +108,8 @@ def bench_search(make: Callable[..., Subject], *given: Any, progress: Callable[[
         return SearchRow(
             passages=view.n_passages,
             phrases=view.n_phrases,
-            edges=len(view.graph.mentions.targets)
-            + (len(view.graph.edges.base.targets) - len(view.graph.mentions.targets)) // 2,
+            edges=len(view.graph.mentions.base.targets)
+            + (len(view.graph.edges.base.targets) - len(view.graph.mentions.base.targets)) // 2,
             made_s=made_s,
             saved_mb=saved_mb,
             load_s=load_s,

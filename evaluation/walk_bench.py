@@ -87,7 +87,10 @@ def make_resets(graph: Graph, count: int, seed: int = 0) -> list[Reset]:
         anywhere = random.choice(len(living), len(sharpened), replace=False)
         passages = living[random.permutation(np.unique(np.concatenate([near, anywhere])))[: len(sharpened)]]
         mentioned = np.concatenate(
-            [graph.mentions.targets[graph.mentions.starts[p] : graph.mentions.starts[p + 1]] for p in passages[:10]]
+            [
+                graph.mentions.base.targets[graph.mentions.base.starts[p] : graph.mentions.base.starts[p + 1]]
+                for p in passages[:10]
+            ]
         )
         phrases = random.permutation(np.unique(mentioned))[:_PHRASE_SEEDS].astype(np.int64)
         share = _PHRASE_SHARE if len(phrases) else 0.0
@@ -120,7 +123,8 @@ def bench_walk(name: str, graph: Graph, build_s: float, *, queries: int = 100, i
         graph=name,
         passages=graph.n_passages,
         phrases=graph.n_phrases,
-        edges=len(graph.mentions.targets) + (len(graph.edges.base.targets) - len(graph.mentions.targets)) // 2,
+        edges=len(graph.mentions.base.targets)
+        + (len(graph.edges.base.targets) - len(graph.mentions.base.targets)) // 2,
         graph_mb=graph.nbytes / 1e6,
         build_s=build_s,
         push_ms=push_ms,

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from memory_graph.text import words
+from memory_graph.text import MAX_NAME_WORDS, clean_name, words
 from memory_graph.types import Extraction, Mention, Triple
-from retrieval.linking import MAX_NAME_WORDS
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Span, Token
 
 # Amounts and ordinals name nothing that another passage could be about.
 _DROPPED_LABELS = frozenset({"ORDINAL", "CARDINAL", "PERCENT", "QUANTITY", "MONEY", "TIME"})
-_ARTICLES = ("the ", "a ", "an ")
 _SUBJECTS = frozenset({"nsubj", "nsubjpass"})
 _OBJECTS = frozenset({"dobj", "attr", "dative", "oprd"})
 _MAX_PREDICATE_CHARS = 80
@@ -80,19 +78,6 @@ class SpacyExtractor:
         for place, doc in zip(places, parsed, strict=True):
             found[place] += _triples_of(doc)
         return [tuple(dict.fromkeys(triples)) for triples in found]
-
-
-def clean_name(text: str) -> str:
-    """Return a name without leading article, possessive ending and stray white space, as it is stored and matched."""
-    name = " ".join(text.split())
-    for ending in ("'s", "’s"):
-        name = name.removesuffix(ending)
-    lowered = name.casefold()
-    for article in _ARTICLES:
-        if lowered.startswith(article) and len(words(name)) > 2:
-            name = name[len(article) :]
-            break
-    return name.strip(" .,;:!?\"'“”‘’()[]*_#-–—")
 
 
 def _name_of(entity: Span) -> str:

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from ingest.extraction import clean_name
 from ingest.extraction_pool import Extracted, ExtractionPool
 from ingest.formats import ReadLimits
 from ingest.readers import read_bytes, read_file
@@ -33,10 +32,9 @@ from memory_graph.store import jobs as job_store
 from memory_graph.store.collections import bind_embedder
 from memory_graph.store.jobs import Failure, Item
 from memory_graph.store.learning import Commit, LearnedDocument, LearnedPassage, known_hashes, known_vectors
-from memory_graph.text import fact_key, hash_text, title_name, words
+from memory_graph.text import fact_key, hash_text, title_as_name
 from memory_graph.types import Document, Extraction, FactKey, Mention, Passage
 from retrieval.embedder import Embedder, passage_input
-from retrieval.linking import MAX_NAME_WORDS
 
 # A title names what its passages are about: it counts twice in each of them.
 TITLE_COUNT = 2
@@ -379,8 +377,8 @@ def _learned(
     extractions: Mapping[str, Extraction | None],
     fact_vectors: Mapping[FactKey, NDArray[np.float16]],
 ) -> LearnedDocument:
-    name = clean_name(title_name(prepared.document.title))
-    title = (Mention(name, TITLE_COUNT),) if 0 < len(words(name)) <= MAX_NAME_WORDS else ()
+    name = title_as_name(prepared.document.title)
+    title = (Mention(name, TITLE_COUNT),) if name else ()
     passages = []
     for passage, text_hash in zip(prepared.passages, prepared.text_hashes, strict=True):
         found = extractions[text_hash] or Extraction()

@@ -1,7 +1,7 @@
-"""The edges that leave phrases: compressed rows that never change, and a log of what came and went since.
+"""Edges by the node they leave: compressed rows that never change, and a log of what came and went since.
 
 Every phrase has a row for each kind of edge, side by side, so that a walk finds all of a phrase in one place: the row
-of a phrase's edges of one kind is ``phrase * len(Kind) + kind``.
+of a phrase's edges of one kind is ``phrase * len(Kind) + kind``. Passages have one row each, in edges of their own.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Edges:
-    """The edges that leave phrases, at one moment: the rows of ``base`` and the first ``used`` records of ``log``.
+    """The edges that leave phrases, or passages, at one moment: the rows of ``base`` and ``used`` records of ``log``.
 
     Several moments share one log; a later one appends to it, at a cost by the edges appended.
     """
@@ -185,11 +185,13 @@ class Edges:
     def row(self, row: int) -> tuple[SmallInts, SmallInts]:
         """Return the targets and counts of one row."""
         targets, counts = [], []
+        record = self._newest(row)
         if row < len(self.base.starts) - 1:
             stretch = slice(self.base.starts[row], self.base.starts[row + 1])
             targets.append(self.base.targets[stretch])
             counts.append(self.base.counts[stretch])
-        record = self._newest(row)
+            if not record:
+                return targets[0], counts[0]
         while record:
             targets.append(self.log.target[record - 1 : record])
             counts.append(self.log.count[record - 1 : record])

@@ -80,20 +80,19 @@ class Shares:
 class Graph:
     """An immutable graph; ``n_passages`` and ``n_phrases`` count rows, the dead ones included.
 
-    ``edges`` leave phrases. ``mentions`` holds the settled passages' phrases, ``evidence`` with ``evidence_rights``
-    their facts. The later passages' are stretches of the edges' log: row i of ``mention_spans`` and ``evidence_spans``
-    is where those of the passage settled + i begin and end.
+    ``edges`` leave phrases; ``mentions`` are their context edges the other way, a row a passage. ``evidence`` with
+    ``evidence_rights`` holds the settled passages' facts; the later passages' are stretches of the log of ``edges``:
+    row i of ``evidence_spans`` is where those of the passage settled + i begin and end.
     """
 
     n_passages: int
     n_phrases: int
     dead_passages: Ints  # sorted
     dead_phrases: Ints  # sorted
-    mentions: Csr
+    mentions: Edges
     evidence: Csr  # targets are the left phrases
     evidence_rights: NDArray[np.int32]
     edges: Edges
-    mention_spans: Growing
     evidence_spans: Growing
     total_count: int  # of all edges that leave phrases
 
@@ -109,7 +108,7 @@ class Graph:
     @property
     def n_settled(self) -> int:
         """Passages that lie in the compressed rows."""
-        return len(self.mentions.starts) - 1
+        return len(self.mentions.base.starts) - 1
 
     @property
     def is_settled(self) -> bool:
@@ -119,14 +118,8 @@ class Graph:
     @property
     def nbytes(self) -> int:
         """Bytes that the arrays take."""
-        arrays = (
-            *self.mentions,
-            *self.evidence,
-            self.evidence_rights,
-            self.mention_spans.rows,
-            self.evidence_spans.rows,
-        )
-        return sum(array.nbytes for array in arrays) + self.edges.nbytes
+        arrays = (*self.evidence, self.evidence_rights, self.evidence_spans.rows)
+        return sum(array.nbytes for array in arrays) + self.edges.nbytes + self.mentions.nbytes
 
     def idf(self) -> Floats:
         """Return the idf of every phrase, (n_phrases,): ln((N + 1) / (df + 0.5)), N the passages that live."""
@@ -147,24 +140,26 @@ class Graph:
         dead_passages: Ints | None = None,
         dead_phrases: Ints | None = None,
     ) -> Graph:
-        """Return the graph with so many more rows, the edges of the new passages, and without what is dead.
+        """Return the graph with so many more rows and edges, and without what is dead.
 
-        A passage's edges come with the passage. Rows that die must be alive; their edges are taken back here. The
-        cost goes by what comes and goes. Only one thread may extend a graph at a time.
+        A passage's facts come with the passage; a context edge may join rows that were there, but only once. Rows
+        that die must be alive, and nothing that comes may lead to them; their edges are taken back here, but a phrase
+        outlives its facts. The cost goes by what comes and goes. Only one thread may extend a graph at a time.
         """
         dead, gone = _rows(dead_passages), _rows(dead_phrases)
         n_passages, n_phrases = self.n_passages + passages, self.n_phrases + phrases
         came, facts, same = context or Mentions.none(), relation or Relations.none(), synonymy or Synonyms.none()
-        came = Mentions(*_ordered(came, np.lexsort((came.phrases, came.passages))))
         facts = Relations(*_ordered(facts, np.argsort(facts.passages, kind="stable")))
         new = np.arange(self.n_passages, n_passages + 1)
-        mentioned = self.edges.used + np.searchsorted(came.passages, new)
-        proved = self.edges.used + len(came.passages) + 2 * np.searchsorted(facts.passages, new)
+        proved = self.edges.used + 2 * np.searchsorted(facts.passages, new)
+        went = self._mentions_of(dead, gone)
+        mentioned, phrased, counted = (
+            np.concatenate([column, lost]) for column, lost in zip(came, (*went[:2], -went.counts), strict=True)
+        )
         parts = [
-            (_row(came.phrases, Kind.context), came.passages, came.counts),
             _both_ways(facts.lefts, facts.rights, facts.counts, Kind.relation),
             _both_ways(*same, Kind.synonymy),
-            self._mentions_of(dead),
+            (_row(phrased, Kind.context), mentioned, counted),
             self._relations_of(dead),
             self._synonyms_of(gone),
         ]
@@ -175,8 +170,8 @@ class Graph:
             n_phrases=n_phrases,
             dead_passages=np.union1d(self.dead_passages, dead),
             dead_phrases=np.union1d(self.dead_phrases, gone),
+            mentions=self.mentions.extended(mentioned, phrased, counted, n_rows=n_passages),
             edges=self.edges.extended(rows, targets, counts, n_rows=len(Kind) * n_phrases),
-            mention_spans=self.mention_spans.extended(np.column_stack([mentioned[:-1], mentioned[1:]])),
             evidence_spans=self.evidence_spans.extended(np.column_stack([proved[:-1], proved[1:]])),
             total_count=self.total_count + int(counts.sum()),
         )
@@ -258,7 +253,7 @@ class Graph:
             raise ValueError("only a compacted graph can be saved")
         found: dict[str, NDArray[Any]] = {"evidence_rights": self.evidence_rights}
         for name, csr in (
-            ("mentions", self.mentions),
+            ("mentions", self.mentions.base),
             ("evidence", self.evidence),
             ("edges", self.edges.base),
         ):
@@ -276,11 +271,10 @@ class Graph:
             n_phrases=(len(csrs["edges"].starts) - 1) // len(Kind),
             dead_passages=_rows(None),
             dead_phrases=_rows(None),
-            mentions=csrs["mentions"],
+            mentions=Edges.of(csrs["mentions"]),
             evidence=csrs["evidence"],
             evidence_rights=arrays["evidence_rights"],
             edges=Edges.of(csrs["edges"]),
-            mention_spans=Growing.empty(np.int64, 2),
             evidence_spans=Growing.empty(np.int64, 2),
             total_count=int(csrs["edges"].counts.sum(dtype=np.int64)),
         )
@@ -297,21 +291,23 @@ class Graph:
         shape = (self.n_phrases, self.n_passages if kind is Kind.context else self.n_phrases)
         return csr_array((csr.counts.astype(np.float64), csr.targets, csr.starts), shape=shape)
 
-    def _mentions_of(self, dead: Ints) -> _Records:
-        """Return the records that take back the context edges of passages that die."""
-        settled, starts, stops, records = self._evidence_of(dead, self.mentions.starts, self.mention_spans)
-        where = spread(starts, stops)
-        rows, targets, counts = self.edges.records
-        return (
-            np.concatenate([_row(self.mentions.targets[where], Kind.context), rows[records]]),
-            np.concatenate([np.repeat(settled, stops - starts), targets[records]]),
-            -np.concatenate([self.mentions.counts[where], counts[records]]),
-        )
+    def _mentions_of(self, passages: Ints, phrases: Ints) -> Mentions:
+        """Return the context edges of passages and of phrases, each once."""
+        found = [Mentions.none()]
+        for passage in passages.tolist():
+            targets, counts = self.mentions.row(passage)
+            found.append(Mentions(np.full(len(targets), passage), targets, counts))
+        for phrase in phrases.tolist():
+            targets, counts = self.edges.row(phrase * len(Kind) + Kind.context)
+            others = ~np.isin(targets, passages)
+            found.append(Mentions(targets[others], np.full(int(others.sum()), phrase), counts[others]))
+        return Mentions(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
 
     def _relations_of(self, dead: Ints) -> _Records:
         """Return the records that take back the facts of passages that die."""
-        _, starts, stops, records = self._evidence_of(dead, self.evidence.starts, self.evidence_spans)
-        where = spread(starts, stops)
+        settled, later = dead[dead < self.n_settled], dead[dead >= self.n_settled] - self.n_settled
+        where = spread(self.evidence.starts[settled], self.evidence.starts[settled + 1])
+        records = spread(*self.evidence_spans.rows[later].T)
         rows, targets, counts = self.edges.records
         lefts, rights = self.evidence.targets[where], self.evidence_rights[where]
         both = _both_ways(lefts, rights, self.evidence.counts[where], Kind.relation)
@@ -329,11 +325,6 @@ class Graph:
                 pairs[min(phrase, int(target)), max(phrase, int(target))] = -int(count)
         lefts, rights = np.array(list(pairs), dtype=np.int32).reshape(-1, 2).T
         return _both_ways(lefts, rights, np.array(list(pairs.values()), dtype=np.int32), Kind.synonymy)
-
-    def _evidence_of(self, passages: Ints, starts: Ints, spans: Growing) -> tuple[Ints, Ints, Ints, Ints]:
-        """Return the settled ones of these passages, where their evidence begins and ends, the later ones' records."""
-        settled, later = passages[passages < self.n_settled], passages[passages >= self.n_settled] - self.n_settled
-        return settled, starts[settled], starts[settled + 1], spread(*spans.rows[later].T)
 
 
 def build_graph(

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from memory_graph.edges import Kind
+from memory_graph.edges import Edges, Kind
 from memory_graph.graph import LEAST_IDF, Graph, Shares
 
 Ints = NDArray[np.int64]
@@ -38,16 +38,20 @@ _MET = np.dtype(
 
 
 class GraphArrays(NamedTuple):
-    """What the kernels read of a ``Graph``, whose fields these are, and of its edges' log."""
+    """What the kernels read of a ``Graph``: its mentions and its edges, each with its log."""
 
     mention_starts: Ints
     mention_targets: SmallInts
     mention_counts: SmallInts
-    mention_spans: Ints
+    mention_log_target: SmallInts
+    mention_log_count: SmallInts
+    mention_log_previous: SmallInts
+    mention_log_net: SmallInts
+    mention_log_newest: SmallInts
+    mention_log_used: int
     starts: Ints
     targets: SmallInts
     counts: SmallInts
-    log_row: SmallInts
     log_target: SmallInts
     log_count: SmallInts
     log_previous: SmallInts
@@ -60,21 +64,13 @@ class GraphArrays(NamedTuple):
 
 def arrays_of(graph: Graph) -> GraphArrays:
     """Return what the kernels read of a graph."""
-    edges, log = graph.edges, graph.edges.log
-    return GraphArrays(
-        *graph.mentions,
-        graph.mention_spans.rows,
-        *edges.base,
-        log.row,
-        log.target,
-        log.count,
-        log.previous,
-        log.net,
-        log.newest,
-        edges.used,
-        graph.n_passages,
-        graph.n_living,
-    )
+    arrays = [*_arrays_of(graph.mentions), *_arrays_of(graph.edges), graph.n_passages, graph.n_living]
+    return GraphArrays(*arrays)
+
+
+def _arrays_of(edges: Edges) -> list[Any]:
+    log = edges.log
+    return [*edges.base, log.target, log.count, log.previous, log.net, log.newest, edges.used]
 
 
 def push(
@@ -216,10 +212,12 @@ def _look_up_degrees(graph: Any, places: SmallInts, met: Any) -> None:
                     record = _newest_record(row + kind, newest, previous, used)
                     if record > 0:
                         degree += net[record - 1]
-        elif node < n_settled:
-            degree = mention_starts[node + 1] - mention_starts[node]
         else:
-            degree = graph.mention_spans[node - n_settled, 1] - graph.mention_spans[node - n_settled, 0]
+            if node < n_settled:
+                degree = mention_starts[node + 1] - mention_starts[node]
+            record = _newest_record(node, graph.mention_log_newest, graph.mention_log_previous, graph.mention_log_used)
+            if record > 0:
+                degree += graph.mention_log_net[record - 1]
         met[at].degree = max(degree, 1)
 
 
@@ -249,30 +247,39 @@ def _send(graph: Any, chosen: SmallInts, damping: float, shares: Floats, met: An
 def _send_from_passages(graph: Any, passages: Ints, masses: Floats) -> Any:
     """Divide each passage's mass among its phrases in proportion to count · idf."""
     starts, n_rows = graph.starts, len(graph.starts) - 1
-    n_settled, spans = len(graph.mention_starts) - 1, graph.mention_spans
+    n_settled, later = len(graph.mention_starts) - 1, graph.mention_log_previous
     newest, previous, net, used = graph.log_newest, graph.log_previous, graph.log_net, graph.log_used
     ends = np.empty(len(passages) + 1, dtype=np.int64)
-    begins = np.empty(len(passages), dtype=np.int64)
+    begins, heads = np.zeros(len(passages), dtype=np.int64), np.empty(len(passages), dtype=np.int64)
+    remaining = np.zeros(len(passages))
     ends[0] = 0
     for index, passage in enumerate(passages):
+        ends[index + 1] = ends[index]
         if passage < n_settled:
-            start, stop = graph.mention_starts[passage], graph.mention_starts[passage + 1]
-        else:
-            start, stop = spans[passage - n_settled, 0], spans[passage - n_settled, 1]
-        begins[index] = start
-        ends[index + 1] = ends[index] + stop - start
+            begins[index] = graph.mention_starts[passage]
+            ends[index + 1] += graph.mention_starts[passage + 1] - begins[index]
+        heads[index] = _newest_record(passage, graph.mention_log_newest, later, graph.mention_log_used)
+        record = heads[index]
+        while record > 0:
+            ends[index + 1] += 1
+            record = later[record - 1]
     rows, sent = np.empty(ends[-1], dtype=np.int64), np.empty(ends[-1])
     _fetch(graph.mention_targets, begins)
     _fetch(graph.mention_counts, begins)
     for index, passage in enumerate(passages):
-        shift = begins[index] - ends[index]
-        for place in range(ends[index], ends[index + 1]):
-            if passage < n_settled:
-                rows[place] = graph.mention_targets[place + shift] * _KINDS
-                sent[place] = graph.mention_counts[place + shift]
-            else:
-                rows[place] = graph.log_row[place + shift]
-                sent[place] = graph.log_count[place + shift]
+        place, record = ends[index], heads[index]
+        if passage < n_settled:
+            for edge in range(begins[index], graph.mention_starts[passage + 1]):
+                rows[place] = graph.mention_targets[edge] * _KINDS
+                sent[place] = graph.mention_counts[edge]
+                remaining[index] += sent[place]
+                place += 1
+        while record > 0:
+            rows[place] = graph.mention_log_target[record - 1] * _KINDS
+            sent[place] = graph.mention_log_count[record - 1]
+            remaining[index] += sent[place]
+            record = later[record - 1]
+            place += 1
     frequencies = np.empty(len(rows), dtype=np.int64)
     for place, row in enumerate(rows):
         frequencies[place] = starts[row + 1] - starts[row] if row < n_rows else 0
@@ -290,8 +297,10 @@ def _send_from_passages(graph: Any, passages: Ints, masses: Floats) -> Any:
         whole = 0.0
         for place in range(ends[index], ends[index + 1]):
             whole += sent[place]
+        # Where all that is mentioned was forgotten, the sum of what came and went is zero but for rounding.
+        rate = masses[index] / whole if remaining[index] > 0 else 0.0
         for place in range(ends[index], ends[index + 1]):
-            sent[place] *= masses[index] / whole
+            sent[place] *= rate
     return rows, sent
 
 

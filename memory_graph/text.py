@@ -14,6 +14,10 @@ _DENSE = regex.compile(r"[\p{Han}\p{Hangul}\p{Hiragana}\p{Katakana}]")
 _LETTER = regex.compile(r"[\p{L}\p{N}]")
 _SHORT_NAME = 2
 _TRAILING_PARENTHESIS = regex.compile(r"\s*\([^()]*\)\s*$")
+_ARTICLES = ("the ", "a ", "an ")
+
+# Longer names are rare, and every word more is another look-up for each word of a text.
+MAX_NAME_WORDS = 12
 
 
 def words(text: str) -> list[str]:
@@ -43,6 +47,25 @@ def fact_key(subject: str, predicate: str, object_: str) -> tuple[str, str, str]
 def title_name(title: str) -> str:
     """Return a title without the parenthesis that tells namesakes apart ("Mercury (planet)" → "Mercury")."""
     return _TRAILING_PARENTHESIS.sub("", title).strip() or title.strip()
+
+
+def clean_name(text: str) -> str:
+    """Return a name without leading article, possessive ending and stray white space, as it is stored and matched."""
+    name = " ".join(text.split())
+    for ending in ("'s", "’s"):
+        name = name.removesuffix(ending)
+    lowered = name.casefold()
+    for article in _ARTICLES:
+        if lowered.startswith(article) and len(words(name)) > 2:
+            name = name[len(article) :]
+            break
+    return name.strip(" .,;:!?\"'“”‘’()[]*_#-–—")
+
+
+def title_as_name(title: str) -> str:
+    """Return the name that a document's title gives to what it is about; empty where a title is no name."""
+    name = clean_name(title_name(title))
+    return name if 0 < len(words(name)) <= MAX_NAME_WORDS else ""
 
 
 def order_key(document: str, ordinal: int) -> int:

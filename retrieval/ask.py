@@ -10,7 +10,8 @@ from typing import Any
 
 from retrieval.answer import Answer, AnswerParams, Done, Token, answer, stream_answer
 from retrieval.generator import Generator
-from retrieval.search import Searcher, SearchRequest, SearchResult, Stage
+from retrieval.search import Searcher, SearchRequest, SearchResult
+from retrieval.stages import Stage
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from memory_graph.database import Database
 from memory_graph.errors import GeneratorError
-from memory_graph.store.reading import fact_passages, fact_texts
-from retrieval.facts import FactFilter, FactParams, blend_evidence, check_choice, weigh_ends
+from memory_graph.store.facts import fact_passages, fact_texts
+from retrieval.facts import FactFilter, FactParams, check_choice, mix_evidence, weigh_ends
 from retrieval.view import View
 
 Ints = NDArray[np.int64]
@@ -23,18 +23,28 @@ Floats = NDArray[np.float64]
 class LinkedFacts:
     """What the facts near a question say.
 
-    ``phrases`` and ``weights`` (p,) are rows of phrases to start from; the weights sum to 1, or there are none.
+    ``phrases`` and ``masses`` (p,) are rows of phrases to start a walk from, and how much of it starts there.
     ``stated`` and ``similarities`` (m,) are rows of passages and the similarity of a fact that each states; ``floor``
     is the similarity of the last fact looked at. ``fallback_reason`` says why a filter was passed over.
     """
 
     phrases: Ints
-    weights: Floats
+    masses: Floats
     stated: Ints
     similarities: Floats
     floor: float
+    mix: float
     fallback_reason: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def weigh(self, rows: Ints, cosines: Floats) -> Floats:
+        """Return the likeness (k,) of passages to the question: their cosines, with what they state mixed in.
+
+        ``rows`` ascend and hold all that are ``stated``. Nothing changes where no passage states any fact.
+        """
+        if not len(self.stated):
+            return cosines
+        return mix_evidence(rows, cosines, (self.stated, self.similarities), self.floor, self.mix)
 
 
 def link_facts(
@@ -57,7 +67,7 @@ def link_facts(
     kept = near = np.arange(min(params.nearest, len(rows)))
     with database.read() as connection:
         texts = fact_texts(connection, ids[near].tolist())
-        sources = fact_passages(connection, ids[: params.evidence].tolist())
+        sources = fact_passages(connection, ids[: params.evidence].tolist()) if params.mix else []
     reason: str | None = None
     if fact_filter is not None:
         try:
@@ -73,10 +83,11 @@ def link_facts(
     phrases, weights = weigh_ends(view.facts, view.graph, rows[kept], similarities[kept], params)
     return LinkedFacts(
         phrases=phrases,
-        weights=weights,
+        masses=params.share * weights,
         stated=stated,
         similarities=np.array([similarity for _, similarity in pairs], dtype=np.float64)[there],
         floor=float(similarities[min(params.evidence, len(rows)) - 1]) if params.evidence else 0.0,
+        mix=params.mix,
         fallback_reason=reason,
         detail={
             "facts": [
@@ -85,21 +96,6 @@ def link_facts(
             ]
         },
     )
-
-
-def weigh_evidence(
-    view: View, query: NDArray[np.float32], passages: tuple[Ints, Floats], linked: LinkedFacts, params: FactParams
-) -> tuple[Ints, Floats]:
-    """Return ``passages``, rows and similarities (k,), with those that state a near fact, and what facts say mixed in.
-
-    Best first; nothing changes where no passage states any.
-    """
-    if not params.mix or not len(linked.stated):
-        return passages
-    further = np.setdiff1d(linked.stated, passages[0])
-    own = np.vecdot(view.index.take(further).astype(np.float64), query.astype(np.float64))
-    joined = np.concatenate([passages[0], further]), np.concatenate([passages[1], own])
-    return blend_evidence(joined, (linked.stated, linked.similarities), linked.floor, view.orders.rows, params)
 
 
 def _rows_of(view: View, ids: Ints) -> tuple[Ints, NDArray[np.bool_]]:

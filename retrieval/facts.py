@@ -171,22 +171,15 @@ def weigh_ends(
     return phrases, totals / totals.sum() if len(totals) else totals
 
 
-def blend_evidence(
-    passages: tuple[Ints, Floats], stated: tuple[Ints, Floats], floor: float, orders: Ints, params: FactParams
-) -> tuple[Ints, Floats]:
-    """Return distinct rows of passages and their similarities (k,), best first, with what facts say mixed in.
+def mix_evidence(rows: Ints, own: Floats, stated: tuple[Ints, Floats], floor: float, mix: float) -> Floats:
+    """Return the likeness (k,) of passages, ascending distinct ``rows`` of similarities ``own``, with what facts say.
 
-    ``passages`` are rows and their own similarities, ``stated`` (m,) rows of passages and the similarity of a fact that
-    each states; ``floor`` is that of the last fact looked at. Equal ones are ordered by ``orders`` (n_passages,).
+    ``stated`` (m,) are rows, all among ``rows``, and the similarity of a fact that each states; ``floor`` is that of
+    the last fact looked at.
     """
-    rows, own = passages
     evidence = np.full(len(rows), floor)
-    order = np.argsort(rows)
-    places = order[np.searchsorted(rows[order], stated[0])]
-    np.maximum.at(evidence, places, stated[1])
-    mixed = (1.0 - params.mix) * own + params.mix * evidence
-    best = np.lexsort((orders[rows], -np.round(mixed, 12)))
-    return rows[best], mixed[best]
+    np.maximum.at(evidence, np.searchsorted(rows, stated[0]), stated[1])
+    return (1.0 - mix) * own + mix * evidence
 
 
 def join_seeds(*seeds: tuple[Ints, Floats]) -> tuple[Ints, Floats]:

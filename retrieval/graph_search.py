@@ -1,17 +1,17 @@
-"""Passages ranked by a walk from the question's phrases and its nearest passages."""
+"""Passages ranked by a walk from the question's phrases and the passages that resemble it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memory_graph.graph import Shares
-from memory_graph.walk import WalkParams, walk
+from memory_graph.walk import Walk, WalkParams, walk
+from retrieval.fact_linking import LinkedFacts
 from retrieval.facts import FactParams, join_seeds
-from retrieval.linking import link_phrases
+from retrieval.lexical import LexicalParams, Matches
 from retrieval.view import View
 
 Ints = NDArray[np.int64]
@@ -22,20 +22,32 @@ Floats = NDArray[np.float64]
 class GraphParams:
     """How the reset vector is made.
 
-    ``phrase_share`` of the mass starts at the question's phrases, in proportion to idf; the rest at the ``seeds``
-    nearest passages, in proportion to exp((similarity - best) / temperature): a small temperature starts sharply.
-    The ``guard`` nearest passages stay among the first ``guard_within``: the walk may lead away from the one passage
+    ``phrase_share`` of the mass starts at the question's phrases, in proportion to idf, and a share of ``facts`` at the
+    phrases of the nearest facts, where there are any with vectors; the rest at the ``seeds``
+    passages nearest by vector and the ``seeds`` best by words, in proportion to exp(``dense_weight`` · cosine +
+    ``lexical_weight`` · BM25 / the best BM25): large weights start sharply. Nothing there looks at the whole memory, so
+    that what a question finds does not drift as it grows. In mode *hybrid* passages are ranked by cosine +
+    ``hybrid_weight`` · BM25 / the best BM25.
+
+    The ``guard`` nearest passages stay among the first ``guard_within``: a ranking may lead away from the one passage
     that a single-hop question needs. Relation edges are not walked: those of facts that were read without a language
     model neither helped nor harmed on the development sets.
     """
 
-    phrase_share: float = 0.2
+    phrase_share: float = 0.3
     seeds: int = 200
-    temperature: float = 0.06
+    dense_weight: float = 20.0
+    lexical_weight: float = 6.0
+    hybrid_weight: float = 0.1
     guard: int = 2
     guard_within: int = 5
+    lexical: LexicalParams = field(default_factory=LexicalParams)
     facts: FactParams = field(default_factory=FactParams)
     walk: WalkParams = field(default_factory=lambda: WalkParams(shares=Shares(relation=0.0)))
+
+    def __post_init__(self) -> None:
+        if self.phrase_share + self.facts.share > 1.0:
+            raise ValueError("phrase_share and the share of facts are parts of one mass: together at most 1")
 
     @property
     def exact(self) -> bool:
@@ -43,94 +55,76 @@ class GraphParams:
         return self.walk.mode == "exact"
 
 
-@dataclass(frozen=True)
-class GraphRanking:
-    """Rows of passages with the walk's score, best first, and what the walk started from."""
+@dataclass(frozen=True, eq=False)
+class Base:
+    """Passages by their own likeness to the question, best first: rows (k,), cosines (k,) and BM25 / the best (k,)."""
 
-    rows: list[int]
-    scores: list[float]
-    phrase_rows: list[int]
-    fallback_reason: str | None
-    detail: dict[str, Any]
+    rows: Ints
+    cosines: Floats
+    lexical: Floats
+    scores: Floats
 
 
-def rank_by_walk(
+def fuse(
     view: View,
-    question: str,
-    seeds: tuple[Ints, Floats],
-    nearest: Ints,
-    params: GraphParams,
-    *,
-    top_k: int,
-    facts: tuple[Ints, Floats] | None = None,
-    allowed: NDArray[np.bool_] | None = None,
-) -> GraphRanking:
-    """Rank the passages by personalized PageRank; return at least the ``top_k`` best that were reached.
+    query: NDArray[np.float32],
+    dense: Ints,
+    lexical: Matches,
+    weights: tuple[float, float],
+    facts: LinkedFacts | None = None,
+) -> Base:
+    """Rank what was found by vector and by words by the weighted sum of cosine and relative BM25.
 
-    ``seeds`` are rows and similarities (k,) of the passages nearest to the question, best first; ``nearest`` the
-    nearest of those that may be returned, which ``allowed`` (n_passages,) limits: the walk may cross the others.
-    ``facts`` are rows and weights (m,) of phrases that the nearest facts join.
-    Without any edge in the graph nothing is ranked, with the reason.
+    Passages that state one of the ``facts`` come in too, and what they state counts in the place of a part of the
+    cosine. Ties go by what passages are called.
     """
-    graph, (seed_rows, similarities) = view.graph, seeds
-    if not graph.total_count or not len(seed_rows):
-        return GraphRanking([], [], [], "empty_graph", {})
-    phrase_rows = link_phrases(question, lambda keys: view.names.find(keys, graph.dead_phrases))
-    share = params.phrase_share if phrase_rows else 0.0
-    phrases = np.array(phrase_rows, dtype=np.int64)
-    idf = graph.idf_of(phrases)
-    phrase_masses = share * idf / idf.sum() if phrase_rows else idf
-    fact_rows, fact_weights = facts or (np.zeros(0, dtype=np.int64), np.zeros(0))
-    fact_share = params.facts.share if len(fact_rows) else 0.0
-    phrases, phrase_masses = join_seeds((phrases, phrase_masses), (fact_rows, fact_share * fact_weights))
-    sharpened = np.exp((similarities - similarities[0]) / params.temperature)
-    passage_masses = (1.0 - share - fact_share) * sharpened / sharpened.sum()
+    rows = np.unique(np.concatenate([dense, lexical.rows] + ([facts.stated] if facts else [])))
+    # In double precision, row by row: the same in whatever company.
+    cosines = np.vecdot(view.index.take(rows).astype(np.float64), query.astype(np.float64))
+    sums = lexical.sums
+    relative = sums[rows] / sums[lexical.rows[0]] if len(lexical.rows) else np.zeros(len(rows))
+    scores = weights[0] * (facts.weigh(rows, cosines) if facts else cosines) + weights[1] * relative
+    order = np.lexsort((view.orders.rows[rows], -scores.round(12)))
+    return Base(rows[order], cosines[order], relative[order], scores[order])
+
+
+def walk_from(
+    view: View, base: Base, phrases: Ints, params: GraphParams, facts: LinkedFacts | None = None
+) -> tuple[Walk, Floats, tuple[Ints, Floats]]:
+    """Walk from passages, from the question's phrases and from those of facts.
+
+    Returns the walk, the mass that each passage started with, and the rows and masses of the phrases.
+    """
+    idf = view.graph.idf_of(phrases)
+    share = params.phrase_share if len(phrases) else 0.0
+    phrase_masses = share * idf / idf.sum() if len(phrases) else idf
+    if facts is not None:
+        phrases, phrase_masses = join_seeds((phrases, phrase_masses), (facts.phrases, facts.masses))
+        share += float(facts.masses.sum())
+    sharpened = np.exp(base.scores - base.scores[0])
+    passage_masses = (1.0 - share) * sharpened / sharpened.sum()
     walked = walk(
-        graph,
-        np.concatenate([seed_rows, phrases + graph.n_passages]),
+        view.graph,
+        np.concatenate([base.rows, phrases + view.graph.n_passages]),
         np.concatenate([passage_masses, phrase_masses]),
         params.walk,
     )
-    are_passages = walked.nodes < graph.n_passages
-    rows, scores = walked.nodes[are_passages], walked.scores[are_passages]
-    if allowed is not None:
-        rows, scores = rows[allowed[rows]], scores[allowed[rows]]
-    best = best_rows(rows, scores, view.orders.rows, max(top_k, params.guard_within) + params.guard)
-    order = _guard(best.tolist(), nearest[: params.guard].tolist(), params.guard_within)
-    chosen = np.isin(rows, order)
-    score_of = dict(zip(rows[chosen].tolist(), scores[chosen].tolist(), strict=True))
-    detail = {
-        "phrases": [
-            {"phrase_id": int(view.phrase_ids[row]), "reset": float(mass)}
-            for row, mass in zip(phrases, phrase_masses, strict=True)
-        ],
-        "seeds": [
-            {"passage_id": int(view.passage_ids[row]), "similarity": float(s), "reset": float(mass)}
-            for row, s, mass in list(zip(seed_rows, similarities, passage_masses, strict=True))[:20]
-        ],
-        "mode": params.walk.mode,
-        "damping": params.walk.damping,
-        "nodes_reached": len(walked.nodes),
-        "edges_touched": walked.edges,
-        "residual": walked.residual,
-    }
-    reason = None if phrase_rows else "no_known_phrase_in_question"
-    return GraphRanking(order, [score_of.get(row, 0.0) for row in order], phrase_rows, reason, detail)
+    return walked, passage_masses, (phrases, phrase_masses)
 
 
-def best_rows(rows: Ints, scores: Floats, orders: Ints, k: int) -> Ints:
-    """Return the ``k`` rows of the highest scores (n,), best first; those that are equal to 1e-12 by ``orders``."""
+def best_rows(rows: Ints, scores: Floats, orders: Ints, k: int) -> tuple[Ints, Floats]:
+    """Return the ``k`` rows of the highest scores (n,), best first, and these; equal to 1e-12 they go by ``orders``."""
     rounded = np.round(scores, 12)
     if k < len(rows):
         least = np.partition(rounded, len(rows) - k)[len(rows) - k]
         kept = rounded >= least
-        rows, rounded = rows[kept], rounded[kept]
-    best: Ints = rows[np.lexsort((orders[rows], -rounded))][:k]
-    return best
+        rows, rounded, scores = rows[kept], rounded[kept], scores[kept]
+    order = np.lexsort((orders[rows], -rounded))[:k]
+    return rows[order], scores[order]
 
 
-def _guard(rows: list[int], guarded: list[int], within: int) -> list[int]:
-    """Move the guarded rows up to the last of the first places where the walk ranked them below."""
+def guard(rows: list[int], guarded: list[int], within: int) -> list[int]:
+    """Move the guarded rows up to the last of the first places where the ranking had them below."""
     head = rows[:within]
     late = [row for row in guarded if row not in head]
     # Those that give way are the last of the head that are not guarded themselves.

@@ -1,36 +1,47 @@
-"""Names in a question, matched to the phrases that the memory knows."""
+"""Names in a question, matched to the phrases that the memory knows, as they are matched in passages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
 
+import numpy as np
+
+from memory_graph.hashing import Hashes, Ints, Words, hash_keys
 from memory_graph.text import words
+from retrieval.links import hash_spans
+from retrieval.names import PhraseNames
 
-# Longer names are rare, and every word more is another look-up for each word of the question.
-MAX_NAME_WORDS = 12
 
+@dataclass(frozen=True, eq=False)
+class LinkedQuestion:
+    """A question's words and the names in it.
 
-def link_phrases(question: str, find: Callable[[Iterable[str]], Mapping[str, int]]) -> list[int]:
-    """Return the rows of the phrases named in ``question``: longest match first, left to right, none inside another.
-
-    ``find`` returns the row of each normalised key that is known.
+    ``spans`` are (first word, word after the last, row) of the longest names, left to right, none inside another;
+    ``inside`` the rows of all names, those inside others too, with their ``hashes``.
     """
+
+    tokens: list[str]
+    words: Words
+    spans: list[tuple[int, int, int]]
+    inside: Ints
+    hashes: Hashes
+
+    @property
+    def phrases(self) -> Ints:
+        """The rows of the longest names, each once."""
+        return np.array(list(dict.fromkeys(row for _, _, row in self.spans)), dtype=np.int64)
+
+
+def link_question(question: str, names: PhraseNames, dead: Ints) -> LinkedQuestion:
+    """Find the living names in a question; ``dead`` are the rows of phrases that died, sorted."""
     tokens = words(question)
-    spans = {
-        (start, stop): " ".join(tokens[start:stop])
-        for start in range(len(tokens))
-        for stop in range(start + 1, min(start + MAX_NAME_WORDS, len(tokens)) + 1)
-    }
-    known = find(spans.values())
-    found: list[int] = []
-    position = 0
-    while position < len(tokens):
-        for stop in range(min(position + MAX_NAME_WORDS, len(tokens)), position, -1):
-            row = known.get(spans[position, stop])
-            if row is not None:
-                found.append(row)
-                position = stop
-                break
-        else:
-            position += 1
-    return list(dict.fromkeys(found))
+    hashed, ends = hash_keys([" ".join(tokens)])
+    found = names.scan(hashed, np.zeros(1, dtype=np.int64), ends, dead)
+    spans: list[tuple[int, int, int]] = []
+    places = zip(found.places.tolist(), found.lengths.tolist(), found.rows.tolist(), strict=True)
+    for place, here in groupby(places, key=lambda one: one[0]):
+        *_, (_, length, row) = here  # the longest is the last
+        if not spans or place >= spans[-1][1]:
+            spans.append((place, place + length, row))
+    return LinkedQuestion(tokens, hashed, spans, np.unique(found.rows), hash_spans(hashed, found.places, found.lengths))

@@ -28,12 +28,14 @@ from memory_graph.graph import Graph
 from memory_graph.growing import Growing
 from retrieval.facts import FactIndex
 from retrieval.index import PassageIndex
+from retrieval.lexical import LexicalIndex
 from retrieval.names import PhraseNames
+from retrieval.titles import Titles
 from retrieval.view import View
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 _BLOCK = 2**22
 _IDS = ("passages", "documents", "orders", "phrases")
@@ -140,6 +142,8 @@ def write_view(view: View, folder: Path) -> None:
         "phrases": view.phrase_ids,
         **{f"graph_{name}": array for name, array in view.graph.to_arrays().items()},
         **{f"names_{name}": array for name, array in view.names.to_arrays().items()},
+        **{f"words_{name}": array for name, array in view.words.to_arrays().items()},
+        **{f"titles_{name}": array for name, array in view.titles.to_arrays().items()},
         **({f"facts_{name}": array for name, array in view.facts.to_arrays().items()} if len(view.facts) else {}),
     }
     for name, array in arrays.items():
@@ -187,6 +191,8 @@ def _load(folder: Path, manifest: dict[str, Any]) -> View:
         token=manifest["token"],
         **ids,
         names=PhraseNames.from_arrays(_part(arrays, "names_")),
+        words=LexicalIndex.from_arrays(_part(arrays, "words_")),
+        titles=Titles.from_arrays(_part(arrays, "titles_")),
         index=PassageIndex.load(folder / "index"),
         graph=Graph.from_arrays(_part(arrays, "graph_")),
         facts=FactIndex.from_arrays(_part(arrays, "facts_")),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,38 +11,42 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from memory_graph.database import Database
-from memory_graph.graph import empty_graph
+from memory_graph.errors import InvalidInput
 from memory_graph.store.reading import filter_documents, phrase_names, read_hits
 from memory_graph.types import Hit
-from memory_graph.walk import walk
+from retrieval.chain_ranking import rank_by_chains
+from retrieval.chains import ChainParams
 from retrieval.embedder import Embedder
-from retrieval.fact_linking import LinkedFacts, link_facts, weigh_evidence
+from retrieval.fact_linking import LinkedFacts, link_facts
 from retrieval.facts import FactFilter
-from retrieval.graph_search import GraphParams, rank_by_walk
-from retrieval.view import View
+from retrieval.graph_search import GraphParams, fuse, guard
+from retrieval.ranker import ChainRanker, read_ranker
+from retrieval.scene import Query, link, look, match_words
+from retrieval.stages import Stage, Stages
+from retrieval.view import View, small_view
 from retrieval.views import ViewCache
 
-Mode = Literal["graph", "dense"]
+Ints = NDArray[np.int64]
+Doubles = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+Mode = Literal["graph", "dense", "hybrid"]
+Rerank = Literal["chain", "cross", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRequest:
-    """A question to a collection; ``filter`` limits what may be returned, not what the walk may cross."""
+    """A question to a collection; ``filter`` limits what may be returned, not what the walk may cross.
+
+    ``rerank`` None means *chain* in mode graph and *none* in the others.
+    """
 
     query: str
     top_k: int = 10
     mode: Mode = "graph"
+    rerank: Rerank | None = None
     filter: Mapping[str, Any] = field(default_factory=dict)
     min_version: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """What one stage saw and did."""
-
-    name: str
-    ms: float
-    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,23 +66,32 @@ class SearchResult:
         return spent | {"total": round(sum(stage.ms for stage in self.stages), 3)}
 
 
-class Stages:
-    """Collects the stages of one request."""
+@dataclass(frozen=True)
+class Ranked:
+    """Rows of passages, best first, and their scores."""
 
-    def __init__(self) -> None:
-        self.done: list[Stage] = []
+    rows: list[int]
+    scores: list[float]
 
-    @contextmanager
-    def measure(self, name: str) -> Iterator[dict[str, Any]]:
-        """Time a block; what it puts into the dict becomes the stage's detail."""
-        detail: dict[str, Any] = {}
-        start = time.perf_counter()
-        yield detail
-        self.done.append(Stage(name=name, ms=(time.perf_counter() - start) * 1000, detail=detail))
+    def then(self, others: Ranked) -> Ranked:
+        """Return this ranking with what only ``others`` has behind it; scores there start from the last one here."""
+        known = set(self.rows)
+        more = [(row, score) for row, score in zip(others.rows, others.scores, strict=True) if row not in known]
+        if not more or not self.rows:
+            return self if self.rows else others
+        highest, floor = max(abs(score) for score in others.scores) or 1.0, self.scores[-1]
+        low = [floor * score / highest if score > 0 else 0.0 for _, score in more]
+        return Ranked(self.rows + [row for row, _ in more], self.scores + low)
+
+    def guarded(self, rows: Sequence[int], within: int) -> Ranked:
+        """Return this ranking with ``rows`` among its first."""
+        scores = dict(zip(self.rows, self.scores, strict=True))
+        order = guard(self.rows, list(rows), within)
+        return Ranked(order, [scores.get(row, 0.0) for row in order])
 
 
 class Searcher:
-    """Searches the collections of one database with one embedder."""
+    """Searches collections with one embedder."""
 
     def __init__(
         self,
@@ -88,38 +99,50 @@ class Searcher:
         views: ViewCache,
         embedder: Embedder,
         params: GraphParams | None = None,
+        chains: ChainParams | None = None,
+        ranker: ChainRanker | None = None,
         fact_filter: FactFilter | None = None,
     ) -> None:
         self._database = database
         self._views = views
         self._embedder = embedder
         self._params = params or GraphParams()
+        self._chains = chains or ChainParams()
+        self._ranker = ranker or read_ranker()
         self._fact_filter = fact_filter
 
     def warm(self) -> None:
-        """Load the embedder and the compiled walk, so that the first question need not."""
-        self._embedder.encode(["warm up"])
-        lone_passage = empty_graph().extended(passages=1)
-        walk(lone_passage, np.zeros(1, dtype=np.int64), np.ones(1), self._params.walk)
+        """Load the embedder and all that is compiled, so that the first question need not."""
+        vectors = self._embedder.encode(["Ada Quill", "Bram Oster"])
+        view = small_view(vectors, ["ada quill", "bram oster"])
+        self._rank(view, vectors[0], SearchRequest(query="Ada Quill"), Stages(), None)
 
     def search(self, collection: str, request: SearchRequest) -> SearchResult:
         """Find the passages for a question.
 
-        Errors: ``NotFound`` for the collection, ``InvalidInput`` for a filter, ``Conflict`` for a version that does
-        not come.
+        Errors: ``NotFound`` for the collection, ``InvalidInput`` for a filter or a way of reranking that does not fit
+        the mode, ``Conflict`` for a version that does not come.
         """
+        if request.rerank == "chain" and request.mode != "graph":
+            raise InvalidInput("rerank", f"chain needs mode graph; it is {request.mode}. Leave it out, or say none.")
         stages = Stages()
         with stages.measure("view") as detail:
             collection_id, view = self._views.current(collection, min_version=request.min_version)
             detail |= {"version": view.version, "passages": view.n_passages, "phrases": view.n_phrases}
-        reason: str | None = None
-        scored: list[tuple[int, float]] = []
+        ranked, reason = Ranked([], []), None
         if view.n_passages:
             with stages.measure("embed"):
                 query = self._embedder.encode([request.query])[0]
-            scored, reason = self._rank(collection_id, view, query, request, stages)
+            allowed = None
+            if request.filter:
+                with stages.measure("filter") as detail, self._database.read() as connection:
+                    documents = filter_documents(connection, collection_id, request.filter)
+                    allowed = np.isin(view.document_ids, documents)
+                    detail["passages"] = int(allowed.sum())
+            ranked, reason = self._rank(view, query, request, stages, allowed)
+        scored = [(int(view.passage_ids[row]), score) for row, score in zip(ranked.rows, ranked.scores, strict=True)]
         with stages.measure("read") as detail, self._database.read() as connection:
-            hits = read_hits(connection, scored)
+            hits = read_hits(connection, scored[: request.top_k])
             detail["hits"] = len(hits)
             _name_phrases(connection, stages.done)
         return SearchResult(
@@ -131,61 +154,66 @@ class Searcher:
         )
 
     def _rank(
-        self, collection_id: int, view: View, query: NDArray[np.float32], request: SearchRequest, stages: Stages
-    ) -> tuple[list[tuple[int, float]], str | None]:
-        allowed: NDArray[np.bool_] | None = None
-        if request.filter:
-            with stages.measure("filter") as detail, self._database.read() as connection:
-                documents = filter_documents(connection, collection_id, request.filter)
-                allowed = np.isin(view.document_ids, documents)
-                detail["passages"] = int(allowed.sum())
-        exact, orders = self._params.exact, view.orders.rows
+        self, view: View, query: Query, request: SearchRequest, stages: Stages, allowed: Mask | None
+    ) -> tuple[Ranked, str | None]:
+        """Rank at least ``top_k`` rows of passages that may be returned, if there are so many, best first."""
+        params, orders, top_k = self._params, view.orders.rows, request.top_k
         with stages.measure("dense") as detail:
-            wanted = request.top_k if request.mode == "dense" else max(request.top_k, self._params.seeds)
-            seeds = rows, similarities = view.index.search(query, wanted, exact=exact, ties=orders)
+            wanted = top_k if request.mode == "dense" else max(top_k, params.seeds)
+            near = rows, _ = view.index.search(query, wanted, exact=params.exact, ties=orders)
             if allowed is not None:
-                rows, similarities = view.index.search(query, request.top_k, allowed=allowed, exact=exact, ties=orders)
+                near = view.index.search(query, top_k, allowed=allowed, exact=params.exact, ties=orders)
             detail["best"] = [
                 {"passage_id": int(view.passage_ids[row]), "similarity": round(float(s), 4)}
-                for row, s in list(zip(rows, similarities, strict=True))[:20]
+                for row, s in list(zip(*near, strict=True))[:20]
             ]
-        dense = list(zip(rows.tolist(), similarities.tolist(), strict=True))[: request.top_k]
+        dense = Ranked(near[0].tolist(), near[1].tolist())
         if request.mode == "dense":
-            return [(int(view.passage_ids[row]), score) for row, score in dense], None
-        seeds = seeds[0][: self._params.seeds], seeds[1][: self._params.seeds]
-        linked: LinkedFacts | None = None
-        if len(view.facts):
-            with stages.measure("facts") as detail:
-                facts = self._params.facts
-                linked = link_facts(self._database, view, request.query, query, facts, self._fact_filter)
-                if linked is not None:
-                    seeds = weigh_evidence(view, query, seeds, linked, facts)
-                    detail |= linked.detail
-        with stages.measure("walk") as detail:
-            ranking = rank_by_walk(
-                view,
-                request.query,
-                seeds,
-                rows,
-                self._params,
-                top_k=request.top_k,
-                allowed=allowed,
-                facts=(linked.phrases, linked.weights) if linked is not None and self._params.facts.share else None,
-            )
-            if ranking.fallback_reason == "empty_graph":
-                return [(int(view.passage_ids[row]), score) for row, score in dense], ranking.fallback_reason
-            detail |= ranking.detail
-        ranked = list(zip(ranking.rows, ranking.scores, strict=True))[: request.top_k]
+            return dense, None
+        if request.mode == "hybrid":
+            found = match_words(view, link(view, request.query), params, stages)
+            fused = fuse(view, query, rows, found, (1.0, params.hybrid_weight))
+            return _allowed(fused.rows, fused.scores, allowed).then(dense), None
+        if not view.graph.total_count:
+            return dense, "empty_graph"
+        facts = self._link_facts(view, query, request.query, stages)
+        scene = look(view, query, request.query, rows[: params.seeds], params, stages, facts)
+        reason = None if len(scene.phrases) else "no_known_phrase_in_question"
+        if facts is not None and facts.fallback_reason:
+            reason = facts.fallback_reason
+        ranked = _allowed(scene.walked, scene.walk_scores, allowed)
+        if request.rerank in (None, "chain"):
+            with stages.measure("chain") as detail:
+                encode = self._embedder.encode if self._chains.looks > 1 else None
+                chained = rank_by_chains(scene, self._ranker, self._chains, encode, allowed)
+                detail |= chained.detail
+            ranked = Ranked(chained.rows.tolist(), chained.scores.tolist()).then(ranked)
         # Passages that the walk did not reach follow in dense order, so that top_k means the same in every mode.
-        reached = {row for row, _ in ranked}
-        ranked += [(row, 0.0) for row, _ in dense if row not in reached][: request.top_k - len(ranked)]
-        reason = (linked and linked.fallback_reason) or ranking.fallback_reason
-        return [(int(view.passage_ids[row]), score) for row, score in ranked], reason
+        return ranked.then(dense).guarded(dense.rows[: params.guard], params.guard_within), reason
+
+    def _link_facts(self, view: View, query: Query, question: str, stages: Stages) -> LinkedFacts | None:
+        if not len(view.facts):
+            return None
+        with stages.measure("facts") as detail:
+            linked = link_facts(self._database, view, question, query, self._params.facts, self._fact_filter)
+            if linked is not None:
+                detail |= linked.detail
+        return linked
+
+
+def _allowed(rows: Ints, scores: Doubles, allowed: Mask | None) -> Ranked:
+    kept = slice(None) if allowed is None else allowed[rows]
+    return Ranked(rows[kept].tolist(), scores[kept].tolist())
 
 
 def _name_phrases(connection: Connection, stages: list[Stage]) -> None:
-    """Write into the walk's stage how the phrases that it started from are written."""
-    found = [phrase for stage in stages if stage.name == "walk" for phrase in stage.detail.get("phrases", ())]
-    names = phrase_names(connection, [phrase["phrase_id"] for phrase in found])
-    for phrase in found:
-        phrase["phrase"] = names.get(phrase["phrase_id"], "")
+    """Write into the stages how the phrases that they speak of are written."""
+    found = [
+        one
+        for stage in stages
+        if stage.name in ("walk", "chain")  # in others "phrases" is a number
+        for one in (*stage.detail.get("phrases", ()), *stage.detail.get("chains", ()))
+    ]
+    names = phrase_names(connection, list({one["phrase_id"] for one in found}))
+    for one in found:
+        one["phrase"] = names.get(one["phrase_id"], "")

@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 
 from memory_graph.graph import Graph, Mentions, Relations, Synonyms, build_graph, empty_graph
 from memory_graph.growing import Growing
+from memory_graph.hashing import hash_keys, names_of
 from memory_graph.store.reading import Changes
 from retrieval.facts import FactIndex
 from retrieval.index import PassageIndex
+from retrieval.lexical import LexicalIndex
+from retrieval.name_scan import count_names
 from retrieval.names import PhraseNames
+from retrieval.titles import Titles
 
 Ints = NDArray[np.int64]
 
@@ -36,6 +40,8 @@ class View:
     orders: Growing  # by which passages of equal score are ordered
     phrases: Growing  # ids
     names: PhraseNames
+    words: LexicalIndex
+    titles: Titles
     index: PassageIndex
     graph: Graph
     facts: FactIndex = field(default_factory=FactIndex.empty)
@@ -67,7 +73,7 @@ class View:
 
     def rests_on(self, other: View) -> bool:
         """Whether this view came from ``other`` by advancing alone, so that the rows of ``other`` are its first."""
-        return self.graph.mentions is other.graph.mentions and self.version >= other.version
+        return self.graph.mentions.base is other.graph.mentions.base and self.version >= other.version
 
     @property
     def nbytes(self) -> dict[str, int]:
@@ -77,6 +83,7 @@ class View:
             **self.index.nbytes,
             "graph": self.graph.nbytes,
             "names": self.names.nbytes,
+            "words": self.words.nbytes + self.titles.nbytes,
             "facts": self.facts.nbytes,
             "ids": ids,
         }
@@ -92,8 +99,32 @@ def empty_view() -> View:
         orders=Growing.empty(np.int64),
         phrases=Growing.empty(np.int64),
         names=PhraseNames.of([]),
+        words=LexicalIndex.of(np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=np.int64)),
+        titles=Titles.of(np.zeros(0, dtype=np.uint64)),
         index=PassageIndex.of(np.zeros((0, 0), dtype=np.float16)),
         graph=empty_graph(),
+    )
+
+
+def small_view(vectors: NDArray[np.float32], keys: list[str]) -> View:
+    """Return a view of passages (n, dim) that hold one name each, to compile and warm up with."""
+    n = len(keys)
+    words, ends = hash_keys(keys)
+    rows = np.arange(n)
+    return View(
+        version=1,
+        token="",
+        passages=Growing.of(rows),
+        documents=Growing.of(rows),
+        orders=Growing.of(rows),
+        phrases=Growing.of(rows),
+        names=PhraseNames.of(keys),
+        words=LexicalIndex.of(words, ends),
+        titles=Titles.of(names_of(words, ends)),
+        index=PassageIndex.of(vectors.astype(np.float16)),
+        graph=build_graph(
+            Mentions(rows, rows, np.ones(n)), Relations.none(), Synonyms.none(), n_passages=n, n_phrases=n
+        ),
     )
 
 
@@ -104,11 +135,8 @@ def advance(view: View, changes: Changes) -> View:
     collection.
     """
     passages, phrases = view.passages.extended(changes.passage_ids), view.phrases.extended(_ids(changes.phrase_keys))
-    mentions = Mentions(
-        np.searchsorted(passages.rows, changes.mentions[:, 0]),
-        np.searchsorted(phrases.rows, changes.mentions[:, 1]),
-        changes.mentions[:, 2],
-    )
+    dead_passages = _rows_of(changes.removed_passages, view.passage_ids, view.graph.dead_passages)
+    dead_phrases = _rows_of(changes.removed_phrases, view.phrase_ids, view.graph.dead_phrases)
     relations = Relations(
         np.searchsorted(passages.rows, changes.relations[:, 0]),
         np.searchsorted(phrases.rows, changes.relations[:, 1]),
@@ -116,19 +144,22 @@ def advance(view: View, changes: Changes) -> View:
         changes.relations[:, 3],
     )
     if not len(view.passages) and not len(view.phrases):  # the first rows are settled at once
-        graph = build_graph(mentions, relations, Synonyms.none(), n_passages=len(passages), n_phrases=len(phrases))
         names = PhraseNames.of(list(changes.phrase_keys.values()))
+        words, titles = LexicalIndex.of(changes.words, changes.word_ends), Titles.of(changes.titles)
+        mentions = _mentions(changes, passages, phrases, names, words, view, dead_passages, dead_phrases)
+        graph = build_graph(mentions, relations, Synonyms.none(), n_passages=len(passages), n_phrases=len(phrases))
     else:
+        names = view.names.extended(list(changes.phrase_keys.values()))
+        words = view.words.extended(changes.words, changes.word_ends).without(dead_passages)
+        titles = view.titles.extended(changes.titles)
         graph = view.graph.extended(
             passages=len(changes.passage_ids),
             phrases=len(changes.phrase_keys),
-            context=mentions,
+            context=_mentions(changes, passages, phrases, names, words, view, dead_passages, dead_phrases),
             relation=relations,
-            dead_passages=_rows_of(changes.removed_passages, view.passage_ids, view.graph.dead_passages),
-            dead_phrases=_rows_of(changes.removed_phrases, view.phrase_ids, view.graph.dead_phrases),
+            dead_passages=dead_passages,
+            dead_phrases=dead_phrases,
         )
-        names = view.names.extended(list(changes.phrase_keys.values()))
-    died = np.setdiff1d(graph.dead_passages, view.graph.dead_passages, assume_unique=True)
     index = view.index.extended(changes.vectors) if len(changes.vectors) else view.index
     return View(
         version=changes.version,
@@ -138,7 +169,9 @@ def advance(view: View, changes: Changes) -> View:
         orders=view.orders.extended(changes.order_keys),
         phrases=phrases,
         names=names,
-        index=index.without(died) if len(died) else index,
+        words=words,
+        titles=titles,
+        index=index.without(dead_passages) if len(dead_passages) else index,
         graph=graph,
         facts=view.facts.without(changes.removed_facts).extended(
             changes.facts[:, 0],
@@ -147,6 +180,52 @@ def advance(view: View, changes: Changes) -> View:
             changes.fact_vectors,
         ),
     )
+
+
+def _mentions(
+    changes: Changes,
+    passages: Growing,
+    phrases: Growing,
+    names: PhraseNames,
+    words: LexicalIndex,
+    view: View,
+    dead_passages: Ints,
+    dead_phrases: Ints,
+) -> Mentions:
+    """Return the context edges that come: of new passages to all names, and of older passages to new names.
+
+    An edge counts how often the name stands in the passage, or more where the extractor said so.
+    """
+    n_old, n_names = len(view.passages), len(view.phrases)
+    dead = np.union1d(view.graph.dead_phrases, dead_phrases)
+    new = np.arange(n_old, len(passages))
+    streams, rows, counts = count_names(names.scan(words.words.rows, *words.spans(new), dead))
+    found = [(streams + n_old, rows, counts)]
+    said = (
+        np.searchsorted(passages.rows, changes.mentions[:, 0]),
+        np.searchsorted(phrases.rows, changes.mentions[:, 1]),
+        changes.mentions[:, 2],
+    )
+    found.append(said)
+    if n_old and len(phrases) > n_names:
+        later = np.arange(words.n_settled, n_old)
+        streams, rows, counts = count_names(names.scan(words.words.rows, *words.spans(later), dead, first=n_names))
+        found.append((streams + words.n_settled, rows, counts))
+        for row in range(n_names, len(phrases)):
+            holding, counts = words.settled_holding(names.words_of(row))
+            found.append((holding, np.full(len(holding), row), counts))
+    all_passages, all_phrases, all_counts = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    gone = np.isin(all_passages, np.union1d(view.graph.dead_passages, dead_passages))
+    return _highest(all_passages[~gone], all_phrases[~gone], all_counts[~gone])
+
+
+def _highest(passages: Ints, phrases: Ints, counts: Ints) -> Mentions:
+    """Return each pair once, with its highest count."""
+    order = np.lexsort((counts, phrases, passages))
+    passages, phrases, counts = passages[order], phrases[order], counts[order]
+    last = np.ones(len(order), dtype=bool)
+    last[:-1] = (passages[1:] != passages[:-1]) | (phrases[1:] != phrases[:-1])
+    return Mentions(passages[last], phrases[last], counts[last])
 
 
 def compacted(view: View, threads: int = 1) -> View:
@@ -159,6 +238,8 @@ def compacted(view: View, threads: int = 1) -> View:
         orders=Growing.of(view.orders.rows[passages]),
         phrases=Growing.of(view.phrase_ids[phrases]),
         names=view.names.compacted(phrases),
+        words=view.words.compacted(passages),
+        titles=view.titles.compacted(passages),
         index=view.index.compacted(threads),
         graph=view.graph.compacted(),
         facts=view.facts.compacted(phrases),

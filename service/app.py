@@ -19,7 +19,6 @@ from memory_graph.errors import Conflict
 from memory_graph.store.collections import create_collection, list_collections
 from retrieval.embedder import Embedder
 from retrieval.generator import Generator
-from retrieval.search import Searcher
 from service import __version__
 from service.api import collections, documents, health, jobs, queries, recall
 from service.auth import Gate
@@ -28,7 +27,7 @@ from service.local import announce, withdraw
 from service.query_log import QueryLog
 from service.services import Services
 from service.settings import Settings
-from service.wiring import open_database, open_embedder, open_generator, open_views
+from service.wiring import open_database, open_generator, open_searcher, open_views
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +122,7 @@ def _make_parts(
         settings=settings,
         database=database,
         views=views,
-        searcher=Searcher(database, views, embedder or open_embedder(settings)),
+        searcher=open_searcher(settings, database, views, embedder),
         generator=generator or open_generator(settings),
         jobs=JobQueue(database),
         query_log=QueryLog(database),

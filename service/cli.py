@@ -20,7 +20,8 @@ import typer
 
 from memory_graph.errors import InvalidInput, SharpwaveError
 from service import __version__
-from service.commands import bench, evaluate, graph, ingest, installation, memory, recall, server
+from service.commands import bench, continual, evaluate, graph, ingest, installation, memory, ranker, recall, server
+from service.commands.default_group import DefaultGroup
 from service.commands.output import console, out
 
 app = typer.Typer(
@@ -40,7 +41,11 @@ app.command()(memory.forget)
 app.add_typer(memory.collections_app, name="collections")
 app.add_typer(memory.jobs_app, name="jobs")
 app.add_typer(graph.graph_app, name="graph")
-app.command("eval")(evaluate.evaluate)
+eval_app = typer.Typer(cls=DefaultGroup)
+eval_app.command(DefaultGroup.default, epilog="See also: sharpwave eval continual --help")(evaluate.evaluate)
+eval_app.command()(continual.continual)
+eval_app.command()(ranker.ranker)
+app.add_typer(eval_app, name="eval", help="Learn a question set, and say how well its questions are served.")
 app.add_typer(bench.bench_app, name="bench")
 app.add_typer(installation.models_app, name="models")
 app.add_typer(installation.db_app, name="db")

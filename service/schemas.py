@@ -14,7 +14,7 @@ from memory_graph.store.collections import Collection, Counts
 from memory_graph.store.jobs import Job
 from memory_graph.types import Citation, Hit
 from retrieval.ask import Asked
-from retrieval.search import SearchRequest, SearchResult
+from retrieval.search import Mode, Rerank, SearchRequest, SearchResult
 
 COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 MAX_QUESTION_CHARS = 8_000
@@ -215,19 +215,28 @@ class JobsOut(Out):
 
 class SearchOptions(In):
     top_k: Annotated[int, Field(ge=1, le=1000)] = 10
-    mode: Literal["graph", "dense"] = "graph"
+    mode: Mode = "graph"
+    rerank: Rerank | None = None
     filter: StorableJson = Field(default_factory=dict)
     min_version: Annotated[int, Field(ge=0)] = 0
     trace: bool = False
+
+    def request_for(self, query: str) -> SearchRequest:
+        return SearchRequest(
+            query=query,
+            top_k=self.top_k,
+            mode=self.mode,
+            rerank=self.rerank,
+            filter=self.filter,
+            min_version=self.min_version,
+        )
 
 
 class SearchIn(SearchOptions):
     query: Question
 
     def to_request(self) -> SearchRequest:
-        return SearchRequest(
-            query=self.query, top_k=self.top_k, mode=self.mode, filter=self.filter, min_version=self.min_version
-        )
+        return self.request_for(self.query)
 
 
 class HitOut(Out):
@@ -278,9 +287,7 @@ class QueryIn(SearchOptions):
     stream: bool = False
 
     def to_request(self) -> SearchRequest:
-        return SearchRequest(
-            query=self.question, top_k=self.top_k, mode=self.mode, filter=self.filter, min_version=self.min_version
-        )
+        return self.request_for(self.question)
 
 
 class CitationOut(Out):

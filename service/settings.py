@@ -25,6 +25,8 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535)
     admin_key: SecretStr = SecretStr("")
     embedder: str = "all-MiniLM-L6-v2"
+    ranker: Path | None = None
+    ranker_looks: int = Field(default=2, ge=1, le=2)
     extractor: str = "en_core_web_sm-3.8.0"
     extract_facts: bool = True
     generator_url: str = ""

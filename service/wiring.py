@@ -17,10 +17,13 @@ from memory_graph.database import Database, check_schema, schema_state, upgrade_
 from memory_graph.errors import StoreUnavailable
 from retrieval import models
 from retrieval.answer import AnswerParams
+from retrieval.chains import ChainParams
 from retrieval.embedded import EmbeddedGenerator
 from retrieval.embedder import Embedder, SentenceTransformerEmbedder
 from retrieval.generator import ClientParams, Generator, OpenAIGenerator
+from retrieval.ranker import read_ranker
 from retrieval.reorder import Order
+from retrieval.search import Searcher
 from retrieval.views import ViewCache, ViewParams
 from service.settings import Settings
 
@@ -67,6 +70,22 @@ def open_embedder(settings: Settings) -> Embedder:
     return SentenceTransformerEmbedder(folder, name=settings.embedder, threads=settings.threads)
 
 
+def open_searcher(
+    settings: Settings, database: Database, views: ViewCache | None = None, embedder: Embedder | None = None
+) -> Searcher:
+    """Make what searches: with the settings' embedder and ranker, unless another embedder is given.
+
+    Errors: ``InvalidInput`` for weights of the ranker that cannot be read.
+    """
+    return Searcher(
+        database,
+        views or open_views(settings, database),
+        embedder or open_embedder(settings),
+        chains=ChainParams(looks=settings.ranker_looks),
+        ranker=read_ranker(settings.ranker) if settings.ranker else None,
+    )
+
+
 def open_generator(settings: Settings) -> Generator:
     """Make the generator: a server that speaks the OpenAI API where one is set, else the embedded model."""
     params = ClientParams(total_timeout_s=settings.generator_timeout_s)
@@ -93,6 +112,7 @@ def make_learner(
     settings: Settings,
     database: Database,
     embedder: Embedder | None = None,
+    params: PipelineParams | None = None,
     extractor: Callable[[], Extractor] | None = None,
 ) -> Callable[[], Learner]:
     """Return a function that loads what learning needs, once it is called; ``extractor`` stands in for spaCy's."""
@@ -106,7 +126,7 @@ def make_learner(
             {mode: Splitter(tokenizer, SplitParams(mode=mode)) for mode in ("recursive", "none")},
             limits=ReadLimits(max_file_bytes=settings.max_file_mb * MB),
             # Facts read off verbs neither helped nor harmed; those of a language model help.
-            params=PipelineParams(embed_facts=extractor is not None),
+            params=params or PipelineParams(embed_facts=extractor is not None),
         )
 
     return build

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from memory_graph.errors import NotFound
+from memory_graph.store.facts import FactRow, remove_unproved, write_facts
 from memory_graph.store.rows import chunks, insert_new, now
 from memory_graph.tables import (
     collections,
     commits,
     documents,
     embeddings,
-    fact_embeddings,
     fact_sources,
     facts,
     mentions,
@@ -223,8 +223,8 @@ class Commit:
         names |= {name for found in extractions for triple in found.triples for name in (triple.subject, triple.object)}
         phrase_ids = self._phrase_ids({name: normalize(name) for name in names})
         mention_rows = []
-        sources: dict[tuple[int, str, int], set[int]] = {}
-        vectors: dict[tuple[int, str, int], NDArray[np.float16]] = {}
+        sources: dict[FactRow, set[int]] = {}
+        vectors: dict[FactRow, NDArray[np.float16]] = {}
         for passage_id, found in zip(passage_ids, extractions, strict=True):
             counts: dict[int, tuple[str, int]] = {}
             for mention in found.mentions:
@@ -252,7 +252,7 @@ class Commit:
                         vectors[fact] = fact_vectors[key]
         if mention_rows:
             self._connection.execute(insert(mentions), mention_rows)
-        self._write_facts(sources, vectors)
+        write_facts(self._connection, self._collection_id, self.version, sources, vectors)
 
     def _phrase_ids(self, keys: Mapping[str, str]) -> dict[str, int]:
         """Find or make the phrases of these names; a name without a letter or digit has none."""
@@ -268,51 +268,6 @@ class Commit:
             )
             ids.update({key: phrase_id for key, phrase_id in found})
         return {name: ids[key] for name, key in keys.items() if key}
-
-    def _write_facts(
-        self,
-        sources: Mapping[tuple[int, str, int], set[int]],
-        vectors: Mapping[tuple[int, str, int], NDArray[np.float16]],
-    ) -> None:
-        for fact, passage_ids in sources.items():
-            subject, predicate, object_ = fact
-            row = {
-                "collection_id": self._collection_id,
-                "subject_id": subject,
-                "predicate": predicate,
-                "object_id": object_,
-                "version": self.version,
-            }
-            insert_new(self._connection, facts, [row])
-            fact_id = self._connection.scalar(
-                select(facts.c.id).where(
-                    facts.c.collection_id == self._collection_id,
-                    facts.c.subject_id == subject,
-                    facts.c.predicate == predicate,
-                    facts.c.object_id == object_,
-                )
-            )
-            insert_new(
-                self._connection,
-                fact_sources,
-                [
-                    {
-                        "fact_id": fact_id,
-                        "passage_id": passage_id,
-                        "collection_id": self._collection_id,
-                        "version": self.version,
-                    }
-                    for passage_id in sorted(passage_ids)
-                ],
-            )
-            if fact in vectors:
-                row = {
-                    "fact_id": fact_id,
-                    "collection_id": self._collection_id,
-                    "vector": vectors[fact].astype("<f2").tobytes(),
-                    "version": self.version,
-                }
-                insert_new(self._connection, fact_embeddings, [row])
 
     def _remove(self, document_id: int) -> tuple[int, int]:
         """Remove a document's rows; return how many passages and facts went. Phrases are swept at the end."""
@@ -342,26 +297,10 @@ class Commit:
                     embeddings.c.collection_id == self._collection_id, embeddings.c.text_hash.in_(hashes), ~still_used
                 )
             )
-        return len(passage_ids), self._remove_unproved(touched_facts)
-
-    def _remove_unproved(self, fact_ids: set[int]) -> int:
-        removed = 0
-        for some in chunks(sorted(fact_ids)):
-            unproved = self._connection.execute(
-                select(facts.c.id, facts.c.subject_id, facts.c.object_id).where(
-                    facts.c.id.in_(some), ~exists().where(fact_sources.c.fact_id == facts.c.id)
-                )
-            ).all()
-            for row in unproved:
-                self._touched_phrases.update((row.subject_id, row.object_id))
-            gone = [row.id for row in unproved]
-            embedded = self._connection.scalars(
-                delete(fact_embeddings).where(fact_embeddings.c.fact_id.in_(gone)).returning(fact_embeddings.c.fact_id)
-            ).all()
-            self._bury("fact", embedded)
-            self._connection.execute(delete(facts).where(facts.c.id.in_(gone)))
-            removed += len(unproved)
-        return removed
+        removed = remove_unproved(self._connection, touched_facts)
+        self._bury("fact", removed.embedded)
+        self._touched_phrases.update(removed.ends)
+        return len(passage_ids), removed.count
 
     def _sweep_phrases(self) -> int:
         """Remove those touched phrases that no mention and no fact names any more; return how many."""

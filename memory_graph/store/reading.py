@@ -5,22 +5,23 @@ from __future__ import annotations
 import operator as operators
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, case, func, or_, select
 
 from memory_graph.errors import InvalidInput
+from memory_graph.hashing import Hashes, Words, hash_keys, names_of
 from memory_graph.store.collections import Collection, commit_token
-from memory_graph.store.rows import IN_LIMIT, chunks
+from memory_graph.store.facts import read_facts
+from memory_graph.store.rows import IN_LIMIT, chunks, join_parts, read_parts
 from memory_graph.tables import (
     documents,
     embeddings,
-    fact_embeddings,
     fact_sources,
     facts,
     mentions,
@@ -28,12 +29,11 @@ from memory_graph.tables import (
     phrases,
     tombstones,
 )
-from memory_graph.text import order_key
+from memory_graph.text import normalize, order_key, title_as_name
 from memory_graph.types import Hit
 
 Ints = NDArray[np.int64]
 _OPERATORS = {"eq": operators.eq, "gt": operators.gt, "gte": operators.ge, "lt": operators.lt, "lte": operators.le}
-_AT_ONCE = 50_000  # rows
 _RANGE_OPERATORS = ("gt", "gte", "lt", "lte")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -42,7 +42,9 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 class Changes:
     """What a collection's commits after one version and up to ``version`` added and removed; ``token`` names the last.
 
-    ``passage_ids``, ``document_ids``, ``order_keys`` and ``vectors`` are aligned: (n,) each and (n, dim) float16.
+    ``passage_ids``, ``document_ids``, ``order_keys``, ``titles`` and ``vectors`` are aligned: (n,) each and (n, dim)
+    float16. ``titles`` are the names that the documents' titles give, hashed, 0 for none. ``words`` are the hashed
+    words of title, heading and text, those of passage i up to ``word_ends[i]``.
     ``mentions`` is (m, 3): passage id, phrase id, count. ``relations`` is (r, 4): passage id, two phrase ids, and how
     many facts of that passage join them. ``phrase_keys`` maps id to key, ids ascending. ``facts`` is (f, 4): those that
     have got a vector, by id, two phrase ids, and an order key; ``fact_vectors`` is (f, dim) float16.
@@ -53,6 +55,9 @@ class Changes:
     passage_ids: Ints
     document_ids: Ints
     order_keys: Ints
+    titles: Hashes
+    words: Words
+    word_ends: Ints
     vectors: NDArray[np.float16]
     phrase_keys: dict[int, str]
     mentions: Ints
@@ -68,10 +73,21 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
     """Read what changed after version ``since`` (0: everything that lives)."""
     cid = collection.id
     ids: list[NDArray[np.int64]] = []
+    titles: list[Hashes] = []
+    words, ends, n_words = [np.zeros(0, dtype=np.uint32)], [np.zeros(0, dtype=np.int64)], 0
     vectors: list[NDArray[np.float16]] = []
-    for rows in _read(
+    for rows in read_parts(
         connection,
-        select(passages.c.id, passages.c.document_id, passages.c.ordinal, documents.c.key, embeddings.c.vector)
+        select(
+            passages.c.id,
+            passages.c.document_id,
+            passages.c.ordinal,
+            passages.c.heading,
+            passages.c.text,
+            documents.c.key,
+            documents.c.title,
+            embeddings.c.vector,
+        )
         .join(documents, documents.c.id == passages.c.document_id)
         .join(embeddings, and_(embeddings.c.collection_id == cid, embeddings.c.text_hash == passages.c.text_hash))
         .where(passages.c.collection_id == cid, passages.c.version > since)
@@ -79,6 +95,11 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
     ):
         ids.append(np.array([(row.id, row.document_id, order_key(row.key, row.ordinal)) for row in rows]))
         vectors.append(np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2").reshape(len(rows), -1))
+        titles.append(_title_names([row.title for row in rows]))
+        found_words, found_ends = hash_keys([normalize(f"{row.title}\n{row.heading}\n{row.text}") for row in rows])
+        words.append(found_words)
+        ends.append(found_ends + n_words)
+        n_words += len(found_words)
     found = select(mentions.c.passage_id, mentions.c.phrase_id, mentions.c.count).where(
         mentions.c.collection_id == cid, mentions.c.version > since
     )
@@ -93,7 +114,7 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
         .where(phrases.c.collection_id == cid, phrases.c.version > since)
         .order_by(phrases.c.id)
     )
-    known_facts, fact_vectors = _read_facts(connection, cid, since)
+    known_facts, fact_vectors = read_facts(connection, cid, since)
     gone: dict[str, list[int]] = {"passage": [], "phrase": [], "fact": []}
     if since:
         for kind, row_id in connection.execute(
@@ -102,17 +123,20 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
             )
         ):
             gone[kind].append(row_id)
-    columns = np.ascontiguousarray(_joined(ids, 3).T)
+    columns = np.ascontiguousarray(join_parts(ids, 3).T)
     return Changes(
         version=collection.version,
         token=commit_token(connection, cid, collection.version) or "",
         passage_ids=columns[0],
         document_ids=columns[1],
         order_keys=columns[2],
+        titles=np.concatenate(titles) if titles else np.zeros(0, dtype=np.uint64),
+        words=np.concatenate(words),
+        word_ends=np.concatenate(ends),
         vectors=np.concatenate(vectors) if vectors else np.zeros((0, 0), dtype=np.float16),
-        phrase_keys={row.id: row.key for rows in _read(connection, names) for row in rows},
-        mentions=_joined([np.array([tuple(row) for row in rows]) for rows in _read(connection, found)], 3),
-        relations=_joined([np.array([tuple(row) for row in rows]) for rows in _read(connection, joined)], 4),
+        phrase_keys={row.id: row.key for rows in read_parts(connection, names) for row in rows},
+        mentions=join_parts([np.array([tuple(row) for row in rows]) for rows in read_parts(connection, found)], 3),
+        relations=join_parts([np.array([tuple(row) for row in rows]) for rows in read_parts(connection, joined)], 4),
         removed_passages=np.array(gone["passage"], dtype=np.int64),
         removed_phrases=np.array(gone["phrase"], dtype=np.int64),
         facts=known_facts,
@@ -121,67 +145,11 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
     )
 
 
-def _read_facts(connection: Connection, cid: int, since: int) -> tuple[Ints, NDArray[np.float16]]:
-    """Read the facts that got vectors after version ``since``: (f, 4) as in ``Changes``, and the vectors."""
-    subject, object_ = phrases.alias(), phrases.alias()
-    ids: list[NDArray[np.int64]] = []
-    vectors: list[NDArray[np.float16]] = []
-    for rows in _read(
-        connection,
-        select(
-            facts.c.id,
-            facts.c.subject_id,
-            facts.c.object_id,
-            facts.c.predicate,
-            subject.c.key.label("subject"),
-            object_.c.key.label("object"),
-            fact_embeddings.c.vector,
-        )
-        .join(fact_embeddings, fact_embeddings.c.fact_id == facts.c.id)
-        .join(subject, subject.c.id == facts.c.subject_id)
-        .join(object_, object_.c.id == facts.c.object_id)
-        .where(fact_embeddings.c.collection_id == cid, fact_embeddings.c.version > since)
-        .order_by(facts.c.id),
-    ):
-        orders = [order_key(f"{row.subject}\0{row.predicate}\0{row.object}", 0) for row in rows]
-        ids.append(
-            np.array([(row.id, row.subject_id, row.object_id, key) for row, key in zip(rows, orders, strict=True)])
-        )
-        vectors.append(np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2").reshape(len(rows), -1))
-    return _joined(ids, 4), np.concatenate(vectors) if vectors else np.zeros((0, 0), dtype=np.float16)
-
-
-def fact_passages(connection: Connection, fact_ids: Sequence[int]) -> list[tuple[int, int]]:
-    """Return (fact id, id of a passage that states it) for each of these facts."""
-    found: list[tuple[int, int]] = []
-    for some in chunks(fact_ids):
-        query = select(fact_sources.c.fact_id, fact_sources.c.passage_id).where(fact_sources.c.fact_id.in_(some))
-        found += [(fact_id, passage_id) for fact_id, passage_id in connection.execute(query)]
-    return found
-
-
-def fact_texts(connection: Connection, fact_ids: Sequence[int]) -> dict[int, str]:
-    """Return facts as people read them, by id."""
-    subject, object_ = phrases.alias(), phrases.alias()
-    found: dict[int, str] = {}
-    for some in chunks(fact_ids):
-        rows = connection.execute(
-            select(facts.c.id, subject.c.key, facts.c.predicate, object_.c.key)
-            .join(subject, subject.c.id == facts.c.subject_id)
-            .join(object_, object_.c.id == facts.c.object_id)
-            .where(facts.c.id.in_(some))
-        )
-        found.update({fact_id: " ".join(parts) for fact_id, *parts in rows})
-    return found
-
-
-def _read(connection: Connection, query: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
-    """Read rows some at a time: as Python objects, millions of them would take gigabytes."""
-    return connection.execute(query, execution_options={"stream_results": True}).partitions(_AT_ONCE)
-
-
-def _joined(parts: Sequence[Ints], width: int) -> Ints:
-    return np.concatenate(parts) if parts else np.zeros((0, width), dtype=np.int64)
+def _title_names(titles: Sequence[str]) -> Hashes:
+    """Return the hash of the name that each title gives, 0 for none."""
+    known = {title: normalize(title_as_name(title)) for title in set(titles)}
+    names: Hashes = names_of(*hash_keys([known[title] for title in titles]))
+    return np.where([bool(known[title]) for title in titles], names, 0).astype(np.uint64)
 
 
 def count_new_passages(connection: Connection, collection_id: int, since: int, limit: int) -> int:
@@ -258,6 +226,16 @@ def document_passages(connection: Connection, document_id: int) -> list[RowMappi
             .order_by(passages.c.ordinal)
         ).mappings()
     )
+
+
+def passage_names(connection: Connection, collection_id: int) -> dict[int, tuple[str, int]]:
+    """Return each passage's name that does not depend on history: its document's id and its place there."""
+    rows = connection.execute(
+        select(passages.c.id, documents.c.key, passages.c.ordinal)
+        .join(documents, documents.c.id == passages.c.document_id)
+        .where(passages.c.collection_id == collection_id)
+    )
+    return {row.id: (row.key, row.ordinal) for row in rows}
 
 
 def _document_rows() -> Select[Any]:

@@ -5,50 +5,71 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Sequence
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import typer
 
 from evaluation.datasets import Dataset, limit_questions, load_dataset
-from evaluation.memory import learn_documents
-from evaluation.openie import OpenieExtractor, openie_extractions, read_openie
-from evaluation.peers import read_corpus, search_by_parity
+from evaluation.openie import read_openie
 from evaluation.qa_eval import Answered, QaReport, evaluate_answers
-from evaluation.report import tabulate_answers, tabulate_costs, tabulate_failures, tabulate_retrieval, tabulate_types
-from evaluation.retrieval_eval import evaluate_retrieval
+from evaluation.report import (
+    tabulate_answers,
+    tabulate_costs,
+    tabulate_differences,
+    tabulate_failures,
+    tabulate_retrieval,
+    tabulate_retrieval_types,
+    tabulate_types,
+)
+from evaluation.retrieval_eval import RetrievalReport, compare_reports, evaluate_retrieval, nest_scores
+from evaluation.runs import make_folder, write_runs
+from evaluation.ways import PARITY, WalkMode, Way, combine_ways
 from memory_graph.errors import InvalidInput
 from retrieval.ask import ask
-from retrieval.graph_search import GraphParams
-from retrieval.search import Mode, Searcher, SearchRequest
-from retrieval.views import ViewCache
-from service.commands.output import AsJson, out, print_json
-from service.commands.scratch import open_scratch, show_learning
-from service.settings import Settings, read_settings
-from service.wiring import answer_params, make_learner, open_embedder, open_generator
-
-COLLECTION = "evaluation"
-MAX_PASSAGES = 1000
+from service.commands.check import check
+from service.commands.learned_set import COLLECTION, LearnedSet, learn_set
+from service.commands.output import AsJson, console, out, print_json
+from service.settings import read_settings
+from service.wiring import answer_params, open_generator
 
 
 class ModeName(StrEnum):
     dense = "dense"
+    hybrid = "hybrid"
     graph = "graph"
 
 
+class RerankName(StrEnum):
+    chain = "chain"
+    cross = "cross"
+    none = "none"
+
+
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help="A set: questions.jsonl with corpus.jsonl or documents/.")],
-    modes: Annotated[list[ModeName] | None, typer.Option("--mode", help="Which mode; may be repeated.")] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FOLDER",
+            help="A set: questions.jsonl with corpus.jsonl or documents/. With --check: names of conditions.",
+            show_default=False,
+        ),
+    ] = None,
+    modes: Annotated[
+        list[ModeName] | None, typer.Option("--mode", help="Which mode; may be repeated. All if not given.")
+    ] = None,
+    reranks: Annotated[
+        list[RerankName] | None,
+        typer.Option("--rerank", help="How it is ranked again; may be repeated. As searches do if not given."),
+    ] = None,
     limit: Annotated[int, typer.Option(help="Only so many questions, chosen with a fixed seed; 0 for all.", min=0)] = 0,
     answers: Annotated[
         bool, typer.Option("--answers", help="Answer the questions too, and grade the answers.")
     ] = False,
     walk: Annotated[
-        Literal["push", "exact"],
+        WalkMode,
         typer.Option("--walk", help="How to walk; exact compares all vectors too."),
     ] = "push",
     openie: Annotated[
@@ -57,70 +78,118 @@ def evaluate(
     parity: Annotated[
         bool, typer.Option("--parity", help="HippoRAG 2's ranking of the same triples beside the modes.")
     ] = False,
+    runs: Annotated[
+        Path | None, typer.Option("--runs", help="Write run files and judgements in TREC format into this folder.")
+    ] = None,
+    checking: Annotated[
+        bool, typer.Option("--check", help="Check the conditions, all or those named, against what is expected.")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="With --check: the folder of the sets.", show_default="../shared/data"),
+    ] = None,
+    conditions: Annotated[
+        Path | None, typer.Option("--conditions", help="With --check: another file of conditions.")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="With --check: print what is expected as a table, and run nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn a question set into a memory of its own, and say how well its questions are served."""
-    settings = read_settings()
+    ways: dict[str, Any] = {
+        "--mode": modes,
+        "--rerank": reranks,
+        "--limit": limit,
+        "--answers": answers,
+        "--openie": openie,
+        "--parity": parity,
+        "--runs": runs,
+    }
+    if checking:
+        _refuse(ways | {"--walk": walk != "push"}, "goes without --check: a condition says how it searches")
+        check(words or [], data, conditions, markdown=markdown, as_json=as_json)
+        return
+    _refuse({"--data": data, "--conditions": conditions, "--markdown": markdown}, "goes with --check only")
+    if not words or len(words) != 1:
+        raise InvalidInput("FOLDER", f"must be one folder, not {len(words or [])}. Or give --check.")
+    chosen = combine_ways(
+        mode=[mode.value for mode in modes or ModeName],
+        rerank=[rerank.value for rerank in reranks] if reranks else [None],
+        walk=[walk],
+    )
+    if parity:
+        if openie is None:
+            raise InvalidInput("--parity", "ranks by triples: give their file with --openie.")
+        chosen.append(PARITY)
+    evaluate_set(Path(words[0]), chosen, limit=limit, openie=openie, answers=answers, runs=runs, as_json=as_json)
+
+
+def evaluate_set(
+    folder: Path,
+    ways: Sequence[Way],
+    *,
+    limit: int,
+    openie: Path | None,
+    answers: bool,
+    runs: Path | None,
+    as_json: bool,
+) -> None:
+    """Learn a set, search its questions in each way, have them answered in the last mode if asked to, and report."""
     dataset = load_dataset(folder)
+    readings = None if openie is None else read_openie(openie, dataset)
     if limit:
         dataset = limit_questions(dataset, limit)
-    chosen: list[Mode] = [mode.value for mode in modes or ModeName]
-    if parity and openie is None:
-        raise InvalidInput("--parity", "ranks by triples: give them with --openie FILE")
-    readings = None if openie is None else read_openie(openie, dataset)
-    extractor = None if readings is None else partial(OpenieExtractor, openie_extractions(dataset, readings))
-    with open_scratch(settings) as (scratch, database):
-        embedder = open_embedder(scratch)
-        with show_learning() as show:
-            learn_documents(
-                database,
-                make_learner(scratch, database, embedder, extractor)(),
-                COLLECTION,
-                dataset.documents,
-                split=dataset.split,
-                progress=show,
-            )
-        params = GraphParams()
-        params = replace(params, walk=replace(params.walk, mode=walk))
-        views = ViewCache(database)
-        searcher = Searcher(database, views, embedder, params)
-        reports = [evaluate_retrieval(dataset, _searches(searcher, mode), mode=mode) for mode in chosen]
-        if parity and readings is not None:
-            corpus = read_corpus(database, views.current(COLLECTION)[1], dataset, embedder)
-            reports.append(evaluate_retrieval(dataset, search_by_parity(corpus, readings), mode="parity"))
-        graded = asyncio.run(_grade(scratch, searcher, dataset, chosen[-1])) if answers else None
+    if runs is not None:
+        make_folder(runs)
+    with learn_set(read_settings(), dataset, readings) as learned:
+        reports = [evaluate_retrieval(dataset, learned.search(way), way=way.name) for way in ways]
+        if runs is not None:
+            for path in write_runs(runs, reports):
+                console.print(f"wrote {path}", markup=False)
+        searches = [way for way in ways if not way.parity]
+        graded = asyncio.run(_grade(learned, dataset, searches[-1])) if answers else None
     if as_json:
-        document = {"retrieval": [report.to_json() for report in reports], "answers": graded and graded.to_json()}
-        print_json(json.dumps(document, indent=2, ensure_ascii=False))
+        print_json(json.dumps(_to_json(ways, reports, graded), indent=2, ensure_ascii=False))
         return
-    out.print(tabulate_retrieval(reports))
+    tables = [tabulate_retrieval(reports), tabulate_retrieval_types(reports), tabulate_differences(reports)]
     if graded is not None:
-        for table in (
+        tables += [
             tabulate_answers(graded),
             tabulate_types(graded),
             tabulate_costs(graded),
             tabulate_failures(graded),
-        ):
+        ]
+    for table in tables:
+        if table is not None:
             out.print(table)
 
 
-def _searches(searcher: Searcher, mode: Mode) -> Callable[[str, int], list[str]]:
-    """Return a function from (question, k) to the document of each of the k best passages."""
-
-    def search(query: str, k: int) -> list[str]:
-        request = SearchRequest(query=query, top_k=min(k, MAX_PASSAGES), mode=mode)
-        return [hit.document_id for hit in searcher.search(COLLECTION, request).hits]
-
-    return search
+def _refuse(options: dict[str, Any], reason: str) -> None:
+    for name, value in options.items():
+        if value:
+            raise InvalidInput(name, f"{reason}.")
 
 
-async def _grade(settings: Settings, searcher: Searcher, dataset: Dataset, mode: Mode) -> QaReport:
-    generator = open_generator(settings)
-    params = answer_params(settings)
+def _to_json(ways: Sequence[Way], reports: Sequence[RetrievalReport], graded: QaReport | None) -> dict[str, Any]:
+    first, *others = reports
+    return {
+        "retrieval": [report.to_json() | way.options for way, report in zip(ways, reports, strict=True)],
+        "differences": [
+            {"way": report.way, "against": first.way} | nest_scores(compare_reports(report, first)) for report in others
+        ],
+        "answers": graded and graded.to_json(),
+    }
+
+
+async def _grade(learned: LearnedSet, dataset: Dataset, way: Way) -> QaReport:
+    generator = open_generator(learned.settings)
+    params = answer_params(learned.settings)
+    searcher = learned.searcher(way)
 
     async def answer(question: str) -> Answered:
         start = time.perf_counter()
-        asked = await ask(searcher, generator, COLLECTION, SearchRequest(query=question, top_k=5, mode=mode), params)
+        asked = await ask(searcher, generator, COLLECTION, way.request(question, 5), params)
         text_of = {hit.passage_id: hit.text for hit in asked.found.hits}
         return Answered(
             answer=asked.answer.text,

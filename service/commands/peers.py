@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -19,12 +19,14 @@ from evaluation.openie import OpenieExtractor, Reading, count_tokens, openie_ext
 from evaluation.peers import PeerRow, measure_bm25, measure_dense, measure_peer, measure_triples, read_corpus
 from evaluation.report import format_estimate
 from evaluation.retrieval_eval import Search
+from evaluation.ways import Way
 from ingest.extraction import Extractor
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput
 from retrieval.embedder import Embedder
-from retrieval.search import Mode, Searcher, SearchRequest
+from retrieval.search import Searcher
 from retrieval.views import ViewCache
+from service.commands.learned_set import check_learned
 from service.commands.output import AsJson, console, out, print_json
 from service.commands.scratch import open_scratch, show_learning
 from service.settings import Settings, read_settings
@@ -32,6 +34,8 @@ from service.wiring import make_learner, open_embedder
 
 _NEEDED = {"bm25s": "bm25s", "Stemmer": "PyStemmer", "igraph": "igraph"}
 _MB = 1e6
+# Dense and hybrid search do not look at names: they are the same in both memories, and measured in one.
+WAYS = (Way(mode="dense"), Way(mode="hybrid"), Way(rerank="none"), Way(rerank="chain"))
 
 
 def bench_peers(
@@ -81,13 +85,12 @@ def _measure(settings: Settings, dataset: Dataset, readings: Mapping[str, Readin
                 start = time.perf_counter()
                 view = views.current(collection)[1]
                 index_s = seconds | {"view": time.perf_counter() - start}
-                # Dense search does not look at names: it is the same in both memories.
-                for mode in get_args(Mode) if collection == "names" else [m for m in get_args(Mode) if m != "dense"]:
+                for way in WAYS if collection == "names" else [way for way in WAYS if way.mode == "graph"]:
                     rows.append(
                         measure_peer(
                             dataset,
-                            f"sharpwave {mode}, {collection}",
-                            _search(searcher, collection, mode),
+                            f"sharpwave {way.name}, {collection}",
+                            _search(searcher, collection, way),
                             index_s=index_s,
                             memory_mb=sum(view.nbytes.values()) / _MB,
                             llm_tokens=tokens[collection],
@@ -105,18 +108,17 @@ def _learn(
     extractor: Callable[[], Extractor] | None,
 ) -> dict[str, float]:
     """Learn the set; returns the seconds by stage, of which extraction runs beside the others."""
-    learner = make_learner(settings, database, embedder, extractor)()
+    learner = make_learner(settings, database, embedder, extractor=extractor)()
     with show_learning() as show:
         job = learn_documents(database, learner, collection, dataset.documents, split=dataset.split, progress=show)
-    if job.failed:
-        raise InvalidInput("FOLDER", f"{job.failed} documents could not be learned, such as {job.failures[0].name!r}")
+    check_learned(job)
     # "extract" is the child's own time, most of which passes while this process embeds: what was waited for counts.
     return {stage: spent for stage, spent in job.seconds.items() if stage != "extract"}
 
 
-def _search(searcher: Searcher, collection: str, mode: Mode) -> Search:
+def _search(searcher: Searcher, collection: str, way: Way) -> Search:
     def search(question: str, k: int) -> list[str]:
-        found = searcher.search(collection, SearchRequest(query=question, top_k=k, mode=mode))
+        found = searcher.search(collection, way.request(question, k))
         return [hit.document_id for hit in found.hits]
 
     return search

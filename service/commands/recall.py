@@ -15,16 +15,20 @@ from rich.markup import escape
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput
 from retrieval.ask import ask as ask_memory
-from retrieval.search import Searcher
+from retrieval.search import Mode, Rerank
 from service.app import DEFAULT_COLLECTION, ensure_default_collection
 from service.commands.output import AsJson, CollectionOption, DataDir, console, out, print_json
 from service.local import find_service
 from service.query_log import QueryLog
 from service.schemas import QueryIn, QueryOut, SearchIn, SearchOut
 from service.settings import Settings, read_settings
-from service.wiring import answer_params, open_database, open_embedder, open_generator, open_views
+from service.wiring import answer_params, open_database, open_generator, open_searcher
 
-ModeOption = Annotated[Literal["graph", "dense"], typer.Option("--mode", help="How passages are found.")]
+ModeOption = Annotated[Mode, typer.Option("--mode", help="How passages are found.")]
+RerankOption = Annotated[
+    Rerank | None,
+    typer.Option("--rerank", help="How they are ranked again.", show_default="chain in mode graph, else none"),
+]
 FilterOption = Annotated[
     str, typer.Option("--filter", help='Limits what is returned, as JSON: {"year": {"gte": 1900}}.')
 ]
@@ -38,6 +42,7 @@ def search(
     collection: CollectionOption = DEFAULT_COLLECTION,
     top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many passages, 1 to 1000.")] = 10,
     mode: ModeOption = "graph",
+    rerank: RerankOption = None,
     filter_: FilterOption = "{}",
     trace: TraceOption = False,
     as_json: AsJson = False,
@@ -45,10 +50,10 @@ def search(
 ) -> None:
     """Find the passages that bear on a question."""
     settings = read_settings(data_dir=data_dir)
-    body = _checked(SearchIn, query=query, top_k=top_k, mode=mode, filter=_filter(filter_), trace=trace)
+    body = _checked(SearchIn, query=query, top_k=top_k, mode=mode, rerank=rerank, filter=_filter(filter_), trace=trace)
 
     def here(database: Database) -> SearchOut:
-        searcher = Searcher(database, open_views(settings, database), open_embedder(settings))
+        searcher = open_searcher(settings, database)
         return SearchOut.of(searcher.search(collection, body.to_request()), trace=trace)
 
     found = _there_or_here(settings, f"/v1/collections/{collection}/search", body, SearchOut, here)
@@ -71,6 +76,7 @@ def ask(
     collection: CollectionOption = DEFAULT_COLLECTION,
     top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many passages are read.")] = 5,
     mode: ModeOption = "graph",
+    rerank: RerankOption = None,
     filter_: FilterOption = "{}",
     order: Annotated[
         Literal["edges", "best_first", "document"],
@@ -83,7 +89,14 @@ def ask(
     """Answer a question from the memory, with citations."""
     settings = read_settings(data_dir=data_dir)
     body = _checked(
-        QueryIn, question=question, top_k=top_k, mode=mode, filter=_filter(filter_), order=order, trace=trace
+        QueryIn,
+        question=question,
+        top_k=top_k,
+        mode=mode,
+        rerank=rerank,
+        filter=_filter(filter_),
+        order=order,
+        trace=trace,
     )
 
     def here(database: Database) -> QueryOut:
@@ -104,7 +117,7 @@ def ask(
 
 
 async def _answer(settings: Settings, database: Database, collection: str, body: QueryIn) -> QueryOut:
-    searcher = Searcher(database, open_views(settings, database), open_embedder(settings))
+    searcher = open_searcher(settings, database)
     generator = open_generator(settings)
     log = QueryLog(database)
     try:

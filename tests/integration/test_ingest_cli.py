@@ -44,6 +44,7 @@ VERBS = [
     ["db"],
     ["db", "upgrade"],
     ["eval"],
+    ["eval", "continual"],
     ["bench"],
     ["bench", "ingest"],
     ["doctor"],

@@ -1,24 +1,20 @@
-"""What a view holds, by names that do not depend on its history, and how tests bring views up to date."""
+"""How tests bring views up to date, and compare them with views that were made from nothing."""
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from typing import Any
 
 import numpy as np
-from sqlalchemy import select
 
 from memory_graph.database import Database
 from memory_graph.edges import Kind
 from memory_graph.graph import Shares
-from memory_graph.tables import documents, passages
+from memory_graph.store import reading
 from memory_graph.text import order_key
+from retrieval.content import PassageNames, canonical
 from retrieval.refreshing import bring_up
 from retrieval.view import View, compacted, empty_view
 from tests.unit.factories import find_collection, wait_until
-
-PassageNames = dict[int, tuple[str, int]]
 
 
 def fresh(database: Database, view: View | None = None, name: str = "memory") -> View:
@@ -29,40 +25,7 @@ def fresh(database: Database, view: View | None = None, name: str = "memory") ->
 def passage_names(database: Database, name: str = "memory") -> PassageNames:
     """Return the natural key of each living passage: its document's id and its place there."""
     with database.read() as connection:
-        rows = connection.execute(
-            select(passages.c.id, documents.c.key, passages.c.ordinal)
-            .join(documents, documents.c.id == passages.c.document_id)
-            .where(passages.c.collection_id == find_collection(database, name).id)
-        )
-        return {row.id: (row.key, row.ordinal) for row in rows}
-
-
-def canonical(view: View, names: PassageNames) -> dict[str, Any]:
-    """Return what lives in a view by natural keys; ``names`` are those of the database at the view's version."""
-    graph = view.graph
-    living, living_phrases = np.flatnonzero(graph.living_passages()), np.flatnonzero(graph.living_phrases())
-    passage = {int(row): names[int(view.passage_ids[row])] for row in living}
-    phrase = {int(row): view.names.key(int(row)) for row in living_phrases}
-    document_of: dict[int, set[str]] = {}
-    for row in living.tolist():
-        document_of.setdefault(int(view.document_ids[row]), set()).add(passage[row][0])
-    assert all(len(keys) == 1 for keys in document_of.values())
-    mentions = zip(*(column.tolist() for column in graph.all_mentions()), strict=True)
-    relations = zip(*(column.tolist() for column in graph.all_relations()), strict=True)
-    vectors = view.index.take(living)
-    return {
-        "vectors": {passage[row]: vector.tobytes() for row, vector in zip(living.tolist(), vectors, strict=True)},
-        "orders": {passage[row]: int(view.orders.rows[row]) for row in living.tolist()},
-        "phrases": sorted(phrase.values()),
-        "mentions": Counter({(passage[p], phrase[h]): count for p, h, count in mentions}),
-        "facts": {
-            (int(view.facts.orders.rows[row]), *(phrase[int(end)] for end in view.facts.ends.rows[row])): (
-                view.facts.vectors.take(np.array([row])).tobytes()
-            )
-            for row in np.setdiff1d(np.arange(len(view.facts.ids)), view.facts.dead).tolist()
-        },
-        "relations": Counter({(passage[p], phrase[a], phrase[b]): count for p, a, b, count in relations}),
-    }
+        return reading.passage_names(connection, find_collection(database, name).id)
 
 
 def check_shape(view: View) -> None:
@@ -72,6 +35,9 @@ def check_shape(view: View) -> None:
     assert len(view.phrases) == len(view.names) == graph.n_phrases
     assert (np.diff(view.passage_ids) > 0).all()
     assert (np.diff(view.phrase_ids) > 0).all()
+    assert len(view.words) == len(view.titles.names) == graph.n_passages
+    begins, ends = view.words.spans(np.flatnonzero(graph.living_passages()))
+    assert view.words.living_words == (ends - begins).sum()
     assert view.index.dead.tolist() == graph.dead_passages.tolist()
     living = np.flatnonzero(graph.living_phrases()).tolist()
     keys = [view.names.key(row) for row in living]
@@ -102,6 +68,8 @@ def assert_same_view(view: View, rebuilt: View) -> None:
     for arrays, others in (
         (small.graph.to_arrays(), other.graph.to_arrays()),
         (small.names.to_arrays(), other.names.to_arrays()),
+        (small.words.to_arrays(), other.words.to_arrays()),
+        (small.titles.to_arrays(), other.titles.to_arrays()),
         (small.facts.to_arrays(), other.facts.to_arrays()),
     ):
         assert arrays.keys() == others.keys()
@@ -123,6 +91,7 @@ def assert_up_to_date(view: View, database: Database, name: str = "memory") -> N
     content = canonical(view, names)
     assert content == canonical(rebuilt, names)
     assert content["vectors"].keys() == set(names.values())
+    assert all(len({key for key, _ in members}) == 1 for members in content["documents"])
     assert content["orders"] == {key: order_key(*key) for key in names.values()}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import random
 import statistics
 
@@ -10,12 +12,15 @@ import pytest
 
 from evaluation.metrics import (
     Estimate,
+    all_gold_at_k,
     bootstrap_interval,
     contains_answer,
+    estimate_difference,
     estimate_mean,
     exact_match,
     find_median_and_p95,
     mean,
+    ndcg_at_k,
     recall_at_k,
     reciprocal_rank,
     token_f1,
@@ -40,13 +45,55 @@ def test_reciprocal_rank_takes_the_first_gold_document() -> None:
     assert reciprocal_rank(["a"], ["x", "y"]) == 0
 
 
+@pytest.mark.parametrize(("k", "expected"), [(1, 0), (2, 0), (3, 0), (4, 1), (10, 1)])
+def test_all_gold_wants_the_last_of_them(k: int, expected: float) -> None:
+    assert all_gold_at_k(["a", "b"], ["x", "b", "y", "a"], k) == expected
+
+
+def test_all_gold_is_out_of_reach_where_there_are_more_than_k() -> None:
+    assert all_gold_at_k(["a", "b", "c"], ["a", "b", "c"], 2) == 0
+    assert all_gold_at_k(["a", "b", "c"], ["a", "b", "c"], 3) == 1
+
+
+@pytest.mark.parametrize(
+    ("gold", "ranked", "k", "expected"),
+    [
+        # One gold document at rank 3: 1 / log2(4).
+        (["a"], ["x", "y", "a"], 5, 0.5),
+        # Ranks 2 and 4 of a best of ranks 1 and 2: (1/log2 3 + 1/log2 5) / (1 + 1/log2 3) = 1.0616 / 1.6309.
+        (["a", "b"], ["x", "b", "y", "a"], 10, 0.65093),
+        # The one at rank 4 is cut off: 0.6309 / 1.6309.
+        (["a", "b"], ["x", "b", "y", "a"], 3, 0.38685),
+        # Three gold documents, of which the best two places hold two: the best that k = 2 allows.
+        (["a", "b", "c"], ["b", "c", "x"], 2, 1.0),
+        (["a", "b"], ["a", "b", "x"], 10, 1.0),
+        (["a"], ["x"], 5, 0.0),
+        (["a"], [], 5, 0.0),
+    ],
+)
+def test_ndcg_by_hand(gold: list[str], ranked: list[str], k: int, expected: float) -> None:
+    assert ndcg_at_k(gold, ranked, k) == pytest.approx(expected, abs=1e-5)
+
+
+def test_ndcg_is_1_for_the_best_order_alone() -> None:
+    documents = ["a", "b", "x", "y"]
+    best = max(
+        math.fsum(1 / math.log2(rank + 1) for rank, one in enumerate(order[:3], start=1) if one in "ab")
+        for order in itertools.permutations(documents)
+    )
+    for order in itertools.permutations(documents):
+        gained = math.fsum(1 / math.log2(rank + 1) for rank, one in enumerate(order[:3], start=1) if one in "ab")
+        assert ndcg_at_k(["a", "b"], order, 3) == pytest.approx(gained / best)
+
+
 def test_retrieval_scores_need_gold_documents() -> None:
     with pytest.raises(InvalidInput, match="gold: is empty"):
-        recall_at_k([], ["a"], 5)
-    with pytest.raises(InvalidInput, match="gold: is empty"):
         reciprocal_rank([], ["a"])
-    with pytest.raises(InvalidInput, match="k: must be at least 1"):
-        recall_at_k(["a"], ["a"], 0)
+    for score in (recall_at_k, all_gold_at_k, ndcg_at_k):
+        with pytest.raises(InvalidInput, match="gold: is empty"):
+            score([], ["a"], 5)
+        with pytest.raises(InvalidInput, match="k: must be at least 1"):
+            score(["a"], ["a"], 0)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +238,23 @@ def test_the_interval_refuses_what_has_none() -> None:
         bootstrap_interval([1.0], samples=0)
     with pytest.raises(InvalidInput, match="level: must lie between 0 and 1"):
         bootstrap_interval([1.0], level=95)
+
+
+def test_a_difference_is_paired() -> None:
+    # Questions differ much, the two ways by a quarter on one question of four: the pairing sees only that.
+    first, second = [0.0, 1.0, 0.0, 1.0], [0.25, 1.0, 0.0, 1.0]
+    difference = estimate_difference(second, first)
+    assert difference == Estimate(0.0625, *bootstrap_interval([0.25, 0.0, 0.0, 0.0]), n=4)
+    assert (difference.low, difference.high) == (0.0, pytest.approx(0.1875))
+    assert estimate_difference(first, second).mean == -0.0625
+    assert estimate_difference([value + 0.5 for value in first], first) == Estimate(0.5, 0.5, 0.5, 4)
+
+
+def test_a_difference_needs_pairs() -> None:
+    with pytest.raises(InvalidInput, match="against: has 1 values, not 2"):
+        estimate_difference([1.0, 0.0], [1.0])
+    with pytest.raises(InvalidInput, match="values: are empty"):
+        estimate_difference([], [])
 
 
 def test_median_and_p95_are_linear_between_values() -> None:

@@ -137,7 +137,7 @@ def test_eval_learns_a_memory_of_the_triples(tmp_path: Path) -> None:
     ran = CliRunner().invoke(app, [*given, "--parity", "--json"])
     assert ran.exit_code == 0, ran.output
     own, parity = json.loads(ran.stdout)["retrieval"]
-    assert (own["mode"], parity["mode"]) == ("graph", "parity")
+    assert (own["way"], parity["way"]) == ("graph", "parity")
     assert own["recall"]["2"]["mean"] == parity["recall"]["2"]["mean"] == 1.0
     ran = CliRunner().invoke(app, ["eval", str(tmp_path), "--openie", str(tmp_path / "none.jsonl")])
     assert isinstance(ran.exception, InvalidInput)

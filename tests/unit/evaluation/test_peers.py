@@ -75,8 +75,7 @@ def test_both_forms_of_the_published_ranking_score_alike(tmp_path: Path, tokens:
         for place in PLACES
     }
     theirs, ours = measure_triples(dataset, make_corpus(dataset), readings)
-    assert theirs.retrieval.recall == ours.retrieval.recall
-    assert theirs.retrieval.mrr == ours.retrieval.mrr
+    assert theirs.retrieval.scores == ours.retrieval.scores
     assert set(theirs.index_s) == set(ours.index_s) == {"embed", "embed facts and phrases", "graph"}
     assert theirs.llm_tokens == ours.llm_tokens == sum_
     assert (theirs.memory_kind, ours.memory_kind) == ("resident", "arrays")
@@ -87,6 +86,9 @@ def test_both_forms_of_the_published_ranking_score_alike(tmp_path: Path, tokens:
 def _needs_bench() -> None:
     for module in ("bm25s", "Stemmer", "igraph"):
         pytest.importorskip(module, reason="the bench extra is not installed")
+
+
+RERANKS = ("none", "chain")
 
 
 def test_one_command_measures_everybody(tmp_path: Path) -> None:
@@ -100,8 +102,9 @@ def test_one_command_measures_everybody(tmp_path: Path) -> None:
     assert ran.exit_code == 0, ran.output
     found = json.loads(ran.stdout)
     rows = {row["name"]: row for row in found["rows"]}
-    names = {"dense", "BM25", "HippoRAG 2, igraph", "parity", "sharpwave dense, names", "sharpwave graph, names"}
-    assert names | {"sharpwave graph, triples"} <= rows.keys()
+    own = {f"sharpwave graph,rerank={rerank}, {made_of}" for rerank in RERANKS for made_of in ("names", "triples")}
+    peers = {"dense", "BM25", "HippoRAG 2, igraph", "parity"}
+    assert rows.keys() == peers | own | {"sharpwave dense, names", "sharpwave hybrid, names"}
     assert found["passages"] == len(PASSAGES)
     for row in rows.values():
         assert row["retrieval"]["recall"]["10"]["mean"] == 1.0  # there are only six passages
@@ -111,7 +114,8 @@ def test_one_command_measures_everybody(tmp_path: Path) -> None:
     assert rows["dense"]["retrieval"]["recall"] == rows["sharpwave dense, names"]["retrieval"]["recall"]
     assert rows["HippoRAG 2, igraph"]["retrieval"]["recall"] == rows["parity"]["retrieval"]["recall"]
     assert rows["parity"]["llm_tokens"] is None
-    assert rows["sharpwave graph, names"]["llm_tokens"] == 0
+    assert rows["sharpwave hybrid, names"]["llm_tokens"] == 0
+    assert rows["sharpwave graph,rerank=chain, triples"]["llm_tokens"] is None
 
 
 def test_without_triples_the_table_has_nothing_built_on_them(tmp_path: Path) -> None:

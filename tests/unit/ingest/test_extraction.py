@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest.extraction import ExtractionParams, Extractor, SpacyExtractor, clean_name
+from ingest.extraction import ExtractionParams, Extractor, SpacyExtractor
 from ingest.extraction_pool import Extracted, ExtractionPool
+from memory_graph.text import MAX_NAME_WORDS, clean_name
 from memory_graph.types import Mention, Triple
-from retrieval.linking import MAX_NAME_WORDS
 from tests.unit.factories import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[3]

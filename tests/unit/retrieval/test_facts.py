@@ -17,7 +17,7 @@ from memory_graph.errors import GeneratorOutputInvalid, GeneratorTimeout
 from memory_graph.graph import Mentions, Relations, Synonyms, build_graph
 from memory_graph.tables import fact_embeddings, tombstones
 from memory_graph.types import Extraction, Mention, Triple
-from retrieval.facts import FactIndex, FactParams, blend_evidence, check_choice, join_seeds, weigh_ends
+from retrieval.facts import FactIndex, FactParams, check_choice, join_seeds, mix_evidence, weigh_ends
 from retrieval.graph_search import GraphParams
 from retrieval.saved_views import load_view, write_view
 from retrieval.search import Searcher, SearchRequest, SearchResult
@@ -119,17 +119,12 @@ def test_phrases_weigh_by_their_facts_and_their_idf() -> None:
 
 
 def test_what_a_passage_states_counts_beside_what_it_says() -> None:
-    passages = np.array([4, 0, 7]), np.array([0.8, 0.6, 0.1])
+    rows, own = np.array([0, 4, 7]), np.array([0.6, 0.8, 0.1])
     stated = np.array([7, 0, 7]), np.array([0.5, 0.9, 0.7])
-    orders = np.arange(8)
-    rows, mixed = blend_evidence(passages, stated, 0.4, orders, FactParams(mix=0.5))
-    assert rows.tolist() == [0, 4, 7]
-    np.testing.assert_allclose(mixed, [0.75, 0.6, 0.4])
-    rows, mixed = blend_evidence(passages, stated, 0.4, orders, FactParams(mix=0.0))
-    assert (rows.tolist(), mixed.tolist()) == ([4, 0, 7], [0.8, 0.6, 0.1])
-    equal = np.array([2, 5, 1]), np.array([0.5, 0.5, 0.5])
-    rows, _ = blend_evidence(equal, (np.zeros(0, np.int64), np.zeros(0)), 0.4, -orders, FactParams())
-    assert rows.tolist() == [5, 2, 1]
+    np.testing.assert_allclose(mix_evidence(rows, own, stated, 0.4, 0.5), [0.75, 0.6, 0.4])
+    np.testing.assert_array_equal(mix_evidence(rows, own, stated, 0.4, 0.0), own)
+    none = np.zeros(0, np.int64), np.zeros(0)
+    np.testing.assert_allclose(mix_evidence(rows, own, none, 0.4, 0.5), [0.5, 0.6, 0.25])
 
 
 def test_seeds_of_several_kinds_are_added() -> None:
@@ -191,8 +186,8 @@ class Choice:
 
 def search(database: Database, query: str, fact_filter: Choice | None = None, **facts: float) -> SearchResult:
     params = GraphParams(facts=FactParams(**facts), guard=0)  # type: ignore[arg-type]
-    searcher = Searcher(database, ViewCache(database), EMBEDDER, params, fact_filter)
-    return searcher.search("memory", SearchRequest(query=query, top_k=4))
+    searcher = Searcher(database, ViewCache(database), EMBEDDER, params, fact_filter=fact_filter)
+    return searcher.search("memory", SearchRequest(query=query, top_k=4, rerank="none"))
 
 
 def stage(result: SearchResult, name: str) -> dict[str, object]:
@@ -200,15 +195,33 @@ def stage(result: SearchResult, name: str) -> dict[str, object]:
     return dict(found.detail)
 
 
-def test_the_nearest_fact_leads_the_walk_to_its_passages(database: Database, cid: int) -> None:
+def test_the_nearest_fact_leads_the_walk_to_its_phrases(database: Database, cid: int) -> None:
     learn_chain(database, cid)
-    query = "bram oster likes cora finch"
-    found = search(database, query, share=0.9, nearest=1, mix=0.0)
+    query = "What of Oster likes Finch?"  # no name of the memory
+    found = search(database, query, share=0.6, nearest=1, mix=0.0)
     (fact,) = stage(found, "facts")["facts"]  # type: ignore[misc]
-    assert fact["fact"] == query
-    scores = {hit.document_id: hit.score for hit in found.hits}
-    without = {hit.document_id: hit.score for hit in search(database, query, share=0.0, mix=0.0).hits}
-    assert scores["lake"] / sum(scores.values()) < without["lake"] / sum(without.values()) / 2
+    assert fact["fact"] == "bram oster likes cora finch"
+    seeds = {one["phrase"]: one["reset"] for one in stage(found, "walk")["phrases"]}  # type: ignore[attr-defined]
+    assert seeds.keys() == {"Bram Oster", "Cora Finch"}
+    assert sum(seeds.values()) == pytest.approx(0.6)
+    without = search(database, query, share=0.0, mix=0.0)
+    assert stage(without, "walk")["phrases"] == []
+    before, after = ({hit.document_id: hit.score for hit in one.hits} for one in (without, found))
+    assert after["quill"] > before["quill"]
+    assert after["finch"] > before["finch"]
+
+
+def test_a_phrase_of_the_question_that_a_fact_names_starts_with_both_masses(database: Database, cid: int) -> None:
+    learn_chain(database, cid)
+    found = search(database, "Bram Oster likes Cora Finch", share=0.6, nearest=1, mix=0.0)
+    phrases = stage(found, "walk")["phrases"]
+    assert [one["phrase"] for one in phrases] == ["Bram Oster", "Cora Finch"]  # type: ignore[attr-defined]
+    assert sum(one["reset"] for one in phrases) == pytest.approx(0.9)  # type: ignore[attr-defined]
+
+
+def test_shares_of_one_mass_are_at_most_one() -> None:
+    with pytest.raises(ValueError, match="together at most 1"):
+        GraphParams(phrase_share=0.3, facts=FactParams(share=0.8))
 
 
 def test_the_filter_decides_which_facts_lead(database: Database, cid: int) -> None:
@@ -249,7 +262,7 @@ def test_a_passage_beyond_the_seeds_comes_in_by_its_fact(database: Database, cid
     learn_chain(database, cid)
     params = GraphParams(seeds=1, guard=0, facts=FactParams(share=0.0, evidence=3, mix=1.0))
     searcher = Searcher(database, ViewCache(database), EMBEDDER, params)
-    found = searcher.search("memory", SearchRequest(query="It rained on Lake Orrin.", top_k=4))
+    found = searcher.search("memory", SearchRequest(query="It rained on Lake Orrin.", top_k=4, rerank="none"))
     seeds = stage(found, "walk")["seeds"]
     assert len(seeds) == 4  # type: ignore[arg-type]
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memory_graph.hashing import hash_keys
 from retrieval import names as names_module
 from retrieval.names import PhraseNames
 
@@ -68,13 +69,40 @@ def test_any_text_is_found() -> None:
 
 
 def test_equal_hashes_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names_module.xxhash, "xxh3_64_intdigest", lambda data: len(data) % 2)
+    monkeypatch.setattr(names_module, "names_of", lambda words, ends: words[ends - 1].astype(np.uint64) % 2)
     keys = ["a", "bb", "ccc", "dddd", "eeeee"]
     names = PhraseNames.of(keys)
     assert names.find([*keys, "f", "gg"], NOBODY) == {key: row for row, key in enumerate(keys)}
     assert names.find(keys, np.array([0, 3])) == {"bb": 1, "ccc": 2, "eeeee": 4}
     small = names.extended(["f"]).compacted(np.array([True, False, True, True, False, True]))
     assert small.find([*keys, "f"], NOBODY) == {"a": 0, "ccc": 1, "dddd": 2, "f": 3}
+
+
+WORDS = ("new", "york", "city", "東京", "of", "q")
+NAMES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(" ".join)
+TEXTS = st.lists(st.lists(st.sampled_from([*WORDS, "x"]), max_size=12), max_size=5)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(NAMES, unique=True, max_size=8), st.lists(NAMES, unique=True, max_size=4), TEXTS, st.data())
+def test_names_are_found_wherever_their_words_follow_each_other(
+    settled: list[str], added: list[str], texts: list[list[str]], data: st.DataObject
+) -> None:
+    added = [key for key in added if key not in settled]
+    keys = [*settled, *added]
+    dead = sorted(data.draw(st.sets(st.sampled_from(range(len(keys))), max_size=3))) if keys else []
+    first = data.draw(st.sampled_from([0, len(settled)]))
+    names = PhraseNames.of(settled).extended(added)
+    words, ends = hash_keys([" ".join(text) for text in texts])
+    found = names.scan(words, np.append(0, ends[:-1])[: len(ends)], ends, np.array(dead, dtype=np.int64), first)
+    expected = [
+        (stream, row, place, len(key.split()))
+        for stream, text in enumerate(texts)
+        for place in range(len(text))
+        for row, key in sorted(enumerate(keys), key=lambda one: len(one[1].split()))
+        if row >= first and row not in dead and text[place : place + len(key.split())] == key.split()
+    ]
+    assert list(zip(*(column.tolist() for column in found), strict=True)) == expected
 
 
 def test_an_older_version_goes_another_way() -> None:

@@ -19,7 +19,7 @@ import pytest
 from memory_graph.database import Database
 from retrieval import saved_views as saved_views_module
 from retrieval.index import IndexParams, PassageIndex
-from retrieval.saved_views import MANIFEST, DamagedView, SavedViews, load_view
+from retrieval.saved_views import FORMAT, MANIFEST, DamagedView, SavedViews, load_view
 from retrieval.view import View, compacted
 from tests.unit.factories import (
     EMBEDDER,
@@ -238,7 +238,7 @@ MANIFESTS: dict[str, Callable[[dict[str, object]], object]] = {
     "not JSON": lambda manifest: "{",
     "a list": lambda manifest: [],
     "an empty object": lambda manifest: {},
-    "another format": lambda manifest: manifest | {"format": 2},
+    "another format": lambda manifest: manifest | {"format": FORMAT + 1},
     "no version": lambda manifest: {name: value for name, value in manifest.items() if name != "version"},
     "a later version": lambda manifest: manifest | {"version": 99},
     "version 0": lambda manifest: manifest | {"version": 0, "token": ""},

@@ -63,11 +63,12 @@ def _verbs() -> Iterator[tuple[str, list[str]]]:
 
     def walk(command: Any, name: str) -> Iterator[tuple[str, list[str]]]:
         below = getattr(command, "commands", {})
+        default = getattr(command, "default", None)  # the command that stands for its group
         if not below:
             options = [one for parameter in command.params for one in parameter.opts if one.startswith("--")]
             yield name, [option for option in options if option != "--help"]
         for word, one in below.items():
-            yield from walk(one, f"{name} {word}")
+            yield from walk(one, name if word == default else f"{name} {word}")
 
     yield from walk(typer.main.get_command(cli), "sharpwave")
 

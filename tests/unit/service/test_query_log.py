@@ -12,7 +12,8 @@ from memory_graph.store.collections import create_collection
 from memory_graph.store.queries import get_query, list_queries
 from retrieval.answer import Answer
 from retrieval.ask import Asked
-from retrieval.search import SearchResult, Stage
+from retrieval.search import SearchResult
+from retrieval.stages import Stage
 from service import query_log
 from service.query_log import QueryLog
 

@@ -1,0 +1,310 @@
+"""Chains: which passage leads to which over which name, described in numbers that a ranker can weigh.
+
+A question that takes two steps is answered by a passage that does not resemble it, but that a passage which does leads
+to: over a name that is the other's title, or that both hold. What is described here is learned to be weighed in
+``retrieval/ranker.py``; nothing here depends on the size of the memory or on when something was learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memory_graph.graph import LEAST_IDF
+from memory_graph.hashing import Hashes, Ints
+from retrieval.links import LINK_COLUMNS, Rows, Steps, cover, follow, hash_spans, passages_of
+from retrieval.scene import Scene
+from retrieval.view import View
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+_FAR = 200  # the place of a passage that a list does not hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainParams:
+    """What is looked at: the ``leads`` best passages, and the names in them that ``rare`` passages hold at most.
+
+    Candidates are the best ``by_walk``, ``by_base`` and ``by_links``. A title that more than ``rare`` passages share,
+    as those of a book do, leads nowhere. ``bridges`` names are put into the question, each of which brings up to
+    ``bridged`` passages that hold it. With one of two ``looks`` nothing is asked again, and nothing more is embedded.
+    """
+
+    looks: int = 2
+    leads: int = 12
+    rare: int = 40
+    by_walk: int = 50
+    by_base: int = 20
+    by_links: int = 15
+    bridges: int = 10
+    bridged: int = 60
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Links:
+    """Where the ``leads`` lead: to ``targets`` (m,), ascending passages, over names (n,).
+
+    ``titles`` and ``names`` (m, 5) describe the links over titles and over names that are held; beside them are the
+    lead and the name (places in ``leads`` and ``phrases``) of the strongest, -1 for none. ``scores`` (n,) say how
+    promising a name is by itself, and ``lead_of`` (n,) which lead makes it so.
+    """
+
+    leads: Ints
+    strengths: Floats
+    phrases: Ints
+    hashes: Hashes
+    held: Rows
+    targets: Ints
+    titles: Floats
+    title_leads: Ints
+    title_over: Ints
+    names: Floats
+    name_leads: Ints
+    name_over: Ints
+    scores: Floats
+    lead_of: Ints
+    covers: Mask
+    """Which of the question's names each lead holds, (l, number of names)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Passages to be ranked (k,), ascending rows, and what is known of each: (k, number of features)."""
+
+    rows: Ints
+    features: Floats
+
+
+def find_links(scene: Scene, leads: Ints, strengths: Floats, params: ChainParams) -> Links:
+    """Find where passages ``leads`` (l,), best first, of ``strengths`` (l,) in 0..1, lead to."""
+    view, dead = scene.view, scene.view.graph.dead_phrases
+    begins, ends = view.words.spans(leads)
+    found = view.names.scan(view.words.words.rows, begins, ends, dead)
+    hashes = hash_spans(view.words.words.rows, begins[found.streams] + found.places, found.lengths)
+    own = view.titles.names.rows[leads][found.streams] == hashes
+    kept = np.flatnonzero(~own & ~np.isin(found.rows, scene.question.inside))
+    # By hash, so that nothing depends on the order in which names were learned.
+    known, first, names = np.unique(hashes[kept], return_index=True, return_inverse=True)
+    phrases = found.rows[kept[first]]
+    steps = np.unique(np.stack([found.streams[kept], names.ravel()]), axis=1)
+    held = passages_of(scene.graph, phrases, params.rare)
+    idf = np.maximum(np.log((view.n_passages + 1) / (held.degrees + 0.5)), LEAST_IDF)
+    titled = _titled(view, known, params.rare)
+    covers = np.zeros((len(leads), len(scene.phrases)), dtype=bool)
+    for column, phrase in enumerate(scene.phrases.tolist()):
+        covers[found.streams[found.rows == phrase], column] = True
+    targets = np.unique(np.concatenate([held.passages, titled.passages]))
+    nearness = np.maximum(scene.similarities(leads), 0.0)
+    way = Steps(steps[0], steps[1])
+    titles = follow(way, strengths, nearness, np.ones(len(phrases)), titled, leads, targets)
+    names_ = follow(way, strengths, nearness, idf, held, leads, targets)
+    promise = np.sqrt(strengths[way.leads]) * nearness[way.leads] * idf[way.names]
+    promise *= np.where(titled.degrees[way.names] > 0, 1.5, 1.0)
+    order = np.lexsort((way.leads, -promise))
+    best, at = np.unique(way.names[order], return_index=True)
+    scores, lead_of = np.zeros(len(phrases)), np.zeros(len(phrases), dtype=np.int64)
+    scores[best], lead_of[best] = promise[order][at], way.leads[order][at]
+    return Links(
+        leads=leads,
+        strengths=strengths,
+        phrases=phrases,
+        hashes=known,
+        held=held,
+        targets=targets,
+        titles=titles[0],
+        title_leads=titles[1],
+        title_over=titles[2],
+        names=names_[0],
+        name_leads=names_[1],
+        name_over=names_[2],
+        scores=scores,
+        lead_of=lead_of,
+        covers=covers,
+    )
+
+
+def _titled(view: View, hashes: Hashes, limit: int) -> Rows:
+    """Return the living passages titled by each name (n,); none where more than ``limit`` are."""
+    names, passages = view.titles.find(hashes)
+    alive = ~np.isin(passages, view.graph.dead_passages)
+    names, passages = names[alive], passages[alive]
+    degrees = np.bincount(names, minlength=len(hashes))
+    few = degrees[names] <= limit
+    names, passages = names[few], passages[few]
+    order = np.lexsort((passages, names))
+    starts = np.append(0, np.cumsum(np.bincount(names, minlength=len(hashes))))
+    return Rows(starts, passages[order], np.where(degrees <= limit, degrees, 0))
+
+
+def choose_candidates(scene: Scene, links: Links, params: ChainParams, allowed: Mask | None, also: Ints) -> Ints:
+    """Return the passages to rank, ascending: the best of each channel, those most linked to, and ``also``."""
+    orders = scene.view.orders.rows
+    linked = 3.0 * links.titles[:, 0] + 0.5 * links.names[:, 0]
+    order = np.lexsort((orders[links.targets], -linked.round(9)))[: params.by_links]
+    most = links.targets[order[linked[order] > 0]]
+    rows = np.unique(np.concatenate([scene.walked[: params.by_walk], scene.base.rows[: params.by_base], most, also]))
+    return rows if allowed is None else rows[allowed[rows]]
+
+
+FEATURES = (
+    "cosine",
+    "cosine_below_best",
+    "lexical",
+    "base_below_best",
+    "walk",
+    "walk_log",
+    "dense_place",
+    "lexical_place",
+    "walk_place",
+    "base_place",
+    *(f"title_{column}" for column in LINK_COLUMNS),
+    *(f"name_{column}" for column in LINK_COLUMNS),
+    "title_in_question",
+    "phrases_share",
+    "phrases_number",
+    "phrase_place",
+    "covered",
+    "title_gain",
+    "title_union",
+    "name_gain",
+    "name_union",
+    "back_link",
+    "back_links",
+    "like_leads",
+    "like_first",
+    "lead",
+    "lead_place",
+)
+SECOND_FEATURES = (*FEATURES, "first", "first_place", "bridge", "bridge_gain", "bridge_weighted")
+
+
+def describe(scene: Scene, links: Links, rows: Ints, more: Mapping[str, Floats] | None = None) -> Candidates:
+    """Describe candidates (k,), ascending rows, by the columns ``FEATURES``, and by those of ``more`` after them."""
+    view = scene.view
+    cosines = scene.similarities(rows)
+    best = float(scene.similarities(scene.dense[:1])[0]) if len(scene.dense) else 0.0
+    sums, matched = scene.lexical.sums, scene.lexical.rows
+    lexical = sums[rows] / sums[matched[0]] if len(matched) else np.zeros(len(rows))
+    walk = _values(scene.walked, scene.walk_scores, rows, 0.0)
+    walk = walk / scene.walk_scores[0] if len(scene.walk_scores) else walk
+    base = _values(scene.base.rows, scene.base.scores, rows, float(scene.base.scores[-1]))
+    columns: dict[str, Floats] = {
+        "cosine": cosines,
+        "cosine_below_best": cosines - best,
+        "lexical": lexical,
+        "base_below_best": base - scene.base.scores[0],
+        "walk": walk,
+        "walk_log": np.log(walk + 1e-6),
+        "dense_place": _places(scene.dense, rows),
+        "lexical_place": _places(matched, rows),
+        "walk_place": _places(scene.walked, rows),
+        "base_place": _places(scene.base.rows, rows),
+    }
+    at, hit = locate(links.targets, rows)
+    for kind, described in (("title", links.titles), ("name", links.names)):
+        for place, name in enumerate(LINK_COLUMNS):
+            columns[f"{kind}_{name}"] = _chosen(described[:, place], at, hit)
+    begins, ends = view.words.spans(rows)
+    words = view.words.words.rows
+    found = view.names.scan(words, begins, ends, view.graph.dead_phrases)
+    titles = view.titles.names.rows[rows]
+    columns["title_in_question"] = ((titles > 0) & np.isin(titles, scene.question.hashes)).astype(float)
+    columns |= _phrase_columns(scene, rows, cosines, found.streams, found.rows)
+    covered = cover(words, begins, ends, scene.lexical.words)
+    total = max(float(scene.lexical.idf.sum()), 1e-9)
+    columns["covered"] = covered @ scene.lexical.idf / total
+    lead_covered = cover(words, *view.words.spans(links.leads), scene.lexical.words)
+    for kind, from_lead in (("title", links.title_leads), ("name", links.name_leads)):
+        lead = np.where(hit, from_lead[at], -1) if len(from_lead) else np.full(len(rows), -1)
+        of_lead = lead_covered[np.maximum(lead, 0)]
+        columns[f"{kind}_gain"] = np.where(lead >= 0, (covered & ~of_lead) @ scene.lexical.idf / total, 0.0)
+        columns[f"{kind}_union"] = np.where(lead >= 0, (covered | of_lead) @ scene.lexical.idf / total, 0.0)
+    hashes = hash_spans(words, begins[found.streams] + found.places, found.lengths)
+    columns |= _lead_columns(scene, links, rows, found.streams, hashes)
+    columns |= more or {}
+    # Rounded, so that what differs in the last digit, as sums do by their order, falls on one side of any threshold.
+    return Candidates(rows, np.stack(list(columns.values()), axis=1).round(9))
+
+
+def _phrase_columns(scene: Scene, rows: Ints, cosines: Floats, streams: Ints, names: Ints) -> dict[str, Floats]:
+    """Describe which of the question's names candidates hold, and how near they are among those that hold the same."""
+    n = len(rows)
+    if not len(scene.phrases):
+        return {
+            "phrases_share": np.zeros(n),
+            "phrases_number": np.zeros(n),
+            "phrase_place": np.full(n, np.log1p(_FAR)),
+        }
+    holds = np.zeros((n, len(scene.phrases)), dtype=bool)
+    place = np.full(n, float(_FAR))
+    for column, phrase in enumerate(scene.phrases.tolist()):
+        holds[streams[names == phrase], column] = True
+        those = np.flatnonzero(holds[:, column])
+        ranked = those[np.argsort(-cosines[those], kind="stable")]
+        place[ranked] = np.minimum(place[ranked], np.arange(len(ranked)))
+    idf = scene.phrase_idf
+    return {
+        "phrases_share": holds @ idf / idf.sum(),
+        "phrases_number": holds.sum(axis=1).astype(float),
+        "phrase_place": np.log1p(place),
+    }
+
+
+def _lead_columns(scene: Scene, links: Links, rows: Ints, streams: Ints, hashes: Hashes) -> dict[str, Floats]:
+    """Describe what joins candidates to the leads themselves: names of theirs that they hold, and likeness."""
+    view, leads, strengths, n = scene.view, links.leads, links.strengths, len(rows)
+    back, number = np.zeros(n), np.zeros(n)
+    for lead, title in enumerate(view.titles.names.rows[leads].tolist()):
+        if title:
+            holds = np.zeros(n, dtype=bool)
+            holds[streams[hashes == title]] = True
+            holds &= rows != leads[lead]
+            back = np.maximum(back, holds * strengths[lead])
+            number += holds
+    near, far = (view.index.take(some).astype(np.float64) for some in (rows, leads[:5]))
+    like = np.vecdot(near[:, None, :], far[None, :, :])
+    like = np.where(rows[:, None] == leads[None, :5], 0.0, like)
+    return {
+        "back_link": back,
+        "back_links": number,
+        "like_leads": (like * strengths[:5]).max(axis=1, initial=0.0),
+        "like_first": like[:, :2].max(axis=1, initial=0.0).astype(float),
+        "lead": _values(leads, strengths, rows, 0.0),
+        "lead_place": _places(leads, rows, float(len(leads))),
+    }
+
+
+def locate(ascending: Ints, rows: Ints) -> tuple[Ints, Mask]:
+    """Return the place in ``ascending`` of each row (k,), and whether it is there; the place is 0 where it is not."""
+    at = np.searchsorted(ascending, rows)
+    at = np.where(at < len(ascending), at, 0)
+    there = ascending[at] == rows if len(ascending) else np.zeros(len(rows), dtype=bool)
+    return np.where(there, at, 0), there
+
+
+def _where(listed: Ints, rows: Ints) -> tuple[Ints, Mask]:
+    """Return the place in ``listed``, in any order, of each row (k,), and whether it is there."""
+    order = np.argsort(listed)
+    at, there = locate(listed[order], rows)
+    return order[at] if len(listed) else at, there
+
+
+def _values(listed: Ints, values: Floats, rows: Ints, otherwise: float) -> Floats:
+    at, there = _where(listed, rows)
+    return _chosen(values, at, there, otherwise)
+
+
+def _chosen(values: Floats, at: Ints, there: Mask, otherwise: float = 0.0) -> Floats:
+    found = np.full(len(at), otherwise)
+    found[there] = values[at[there]]
+    return found
+
+
+def _places(listed: Ints, rows: Ints, far: float = _FAR) -> Floats:
+    at, there = _where(listed, rows)
+    places: Floats = np.log1p(np.where(there, np.minimum(at, far), far).astype(float))
+    return places

@@ -1,0 +1,126 @@
+"""A question set in a memory that is thrown away, and searches of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.datasets import Dataset
+from evaluation.memory import learn_documents
+from evaluation.openie import OpenieExtractor, Reading, openie_extractions
+from evaluation.peers import read_corpus, search_by_parity
+from evaluation.retrieval_eval import Search
+from evaluation.ways import Way
+from memory_graph.database import Database
+from memory_graph.errors import InvalidInput, UnreadableDocument
+from memory_graph.store.jobs import Job
+from memory_graph.store.reading import passage_names
+from retrieval.embedder import Embedder
+from retrieval.search import Searcher
+from retrieval.view import View
+from retrieval.views import ViewCache
+from service.commands.scratch import open_scratch, show_learning
+from service.settings import Settings
+from service.wiring import make_learner, open_embedder
+
+COLLECTION = "evaluation"
+MAX_PASSAGES = 1000
+
+
+class LearnedSet:
+    """A memory that holds the documents of one set, in the collection ``COLLECTION``.
+
+    ``readings`` are the triples that it was made of, where it was.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        embedder: Embedder,
+        dataset: Dataset,
+        readings: Mapping[str, Reading] | None = None,
+    ) -> None:
+        self.settings = settings
+        self._dataset = dataset
+        self._readings = readings
+        self._database = database
+        self._views = ViewCache(database)
+        self._embedder = embedder
+
+    @property
+    def embedder_name(self) -> str:
+        """The embedder whose vectors this memory holds."""
+        return self._embedder.name
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the vectors (n, dim) of texts."""
+        return self._embedder.encode(texts)
+
+    def view(self) -> tuple[View, list[str]]:
+        """Return what this memory holds, and the document's id of each row of passages."""
+        collection_id, view = self._views.current(COLLECTION)
+        with self._database.read() as connection:
+            names = passage_names(connection, collection_id)
+        return view, [names[int(passage)][0] for passage in view.passage_ids]
+
+    def searcher(self, way: Way) -> Searcher:
+        """Return what searches this memory in this way; it has searched once, so that no question pays for loading."""
+        searcher = Searcher(self._database, self._views, self._embedder, way.params())
+        searcher.warm()
+        return searcher
+
+    def search(self, way: Way) -> Search:
+        """Return a function from (question, k) to the document of each of the k best passages.
+
+        Errors: ``InvalidInput`` for parity with a memory that was made without triples.
+        """
+        if way.parity:
+            if self._readings is None:
+                raise InvalidInput("parity", "ranks by triples, and this memory was made without any.")
+            corpus = read_corpus(self._database, self._views.current(COLLECTION)[1], self._dataset, self._embedder)
+            return search_by_parity(corpus, self._readings)
+        searcher = self.searcher(way)
+
+        def find(question: str, count: int) -> list[str]:
+            found = searcher.search(COLLECTION, way.request(question, min(count, MAX_PASSAGES)))
+            return [hit.document_id for hit in found.hits]
+
+        return find
+
+
+@contextmanager
+def learn_set(
+    settings: Settings, dataset: Dataset, readings: Mapping[str, Reading] | None = None
+) -> Iterator[LearnedSet]:
+    """Learn the documents of a set with the product's own pipeline, showing the progress.
+
+    ``readings`` are the entities and triples to learn in place of what spaCy finds.
+    Errors: ``UnreadableDocument`` where one of them cannot be learned.
+    """
+    extractor = None if readings is None else partial(OpenieExtractor, openie_extractions(dataset, readings))
+    with open_scratch(settings) as (scratch, database):
+        embedder = open_embedder(scratch)
+        with show_learning() as show:
+            job = learn_documents(
+                database,
+                make_learner(scratch, database, embedder, extractor=extractor)(),
+                COLLECTION,
+                dataset.documents,
+                split=dataset.split,
+                progress=show,
+            )
+        check_learned(job)
+        yield LearnedSet(scratch, database, embedder, dataset, readings)
+
+
+def check_learned(job: Job) -> None:
+    """Refuse a memory that lacks documents of its set: its scores would be those of another set."""
+    if job.failed:
+        first = job.failures[0]
+        others = f", nor can {job.failed - 1} others" if job.failed > 1 else ""
+        raise UnreadableDocument(first.name, first.reason, f"cannot be learned{others}: {first.error}")
