@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Full, Queue
 from threading import Event, Thread
@@ -21,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from ingest.extraction_pool import Extracted, ExtractionPool
+from ingest.batch import Batch, Prepared, learned_document
+from ingest.extraction_pool import ExtractionPool
 from ingest.formats import ReadLimits
 from ingest.readers import read_bytes, read_file
 from ingest.splitter import Splitter
@@ -31,13 +31,11 @@ from memory_graph.errors import UnreadableDocument
 from memory_graph.store import jobs as job_store
 from memory_graph.store.collections import bind_embedder
 from memory_graph.store.jobs import Failure, Item
-from memory_graph.store.learning import Commit, LearnedDocument, LearnedPassage, known_hashes, known_vectors
-from memory_graph.text import fact_key, hash_text, title_as_name
-from memory_graph.types import Document, Extraction, FactKey, Mention, Passage
-from retrieval.embedder import Embedder, passage_input
+from memory_graph.store.learning import Commit, known_hashes, known_vectors
+from memory_graph.text import fact_key, hash_text
+from memory_graph.types import Document, Extraction, FactKey
+from retrieval.embedder import Embedder
 
-# A title names what its passages are about: it counts twice in each of them.
-TITLE_COUNT = 2
 # A batch of nothing but known documents and failures ends here.
 MAX_NOTES = 1000
 # From so many attempts without progress on, an item is read alone.
@@ -57,49 +55,6 @@ class PipelineParams:
     batch_passages: int = 256
     max_attempts: int = 10
     embed_facts: bool = False
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A document split into passages, with the hash of what each embeds."""
-
-    item_id: int
-    document: Document
-    content_hash: str
-    passages: Sequence[Passage]
-    text_hashes: Sequence[str]
-
-    @property
-    def inputs(self) -> list[str]:
-        """What is embedded, one a passage."""
-        return [passage_input(self.document.title, p.heading, p.text) for p in self.passages]
-
-
-@dataclass
-class Batch:
-    """What one commit will write, in the order in which it was read."""
-
-    prepared: list[Prepared] = field(default_factory=list)
-    known: list[tuple[int, int]] = field(default_factory=list)  # (item, size) of documents that are there already
-    failures: list[tuple[int, Failure]] = field(default_factory=list)
-    ended: list[tuple[int, Failure | None]] = field(default_factory=list)
-    texts: dict[str, str] = field(default_factory=dict)  # by text hash, each once
-    extraction: Future[Extracted] | None = None
-    read_s: float = 0.0
-    settle: bool = False  # nothing more is read before this is learned
-
-    @property
-    def passages(self) -> int:
-        return sum(len(one.passages) for one in self.prepared)
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.prepared and not self.notes
-
-    @property
-    def notes(self) -> int:
-        """What is to be written down beside the documents."""
-        return len(self.known) + len(self.ended) + len(self.failures)
 
 
 class Border:
@@ -350,7 +305,7 @@ class Learner:
                 error = "the extractor's process died on a passage of it"
                 failures.append((one.item_id, Failure(name=one.document.id, reason="extraction_crashed", error=error)))
                 continue
-            learned = commit.write(_learned(one, vectors, extractions, fact_vectors), job_id)
+            learned = commit.write(learned_document(one, vectors, extractions, fact_vectors), job_id)
             job_store.advance_item(
                 connection,
                 one.item_id,
@@ -369,33 +324,6 @@ class Learner:
         version = commit.finish()
         if commit.changed:
             job_store.note_version(connection, job_id, version)
-
-
-def _learned(
-    prepared: Prepared,
-    vectors: Mapping[str, NDArray[np.float16]],
-    extractions: Mapping[str, Extraction | None],
-    fact_vectors: Mapping[FactKey, NDArray[np.float16]],
-) -> LearnedDocument:
-    name = title_as_name(prepared.document.title)
-    title = (Mention(name, TITLE_COUNT),) if name else ()
-    passages = []
-    for passage, text_hash in zip(prepared.passages, prepared.text_hashes, strict=True):
-        found = extractions[text_hash] or Extraction()
-        passages.append(
-            LearnedPassage(
-                passage=passage,
-                text_hash=text_hash,
-                vector=vectors[text_hash],
-                extraction=Extraction(mentions=(*title, *found.mentions), triples=found.triples),
-            )
-        )
-    return LearnedDocument(
-        document=prepared.document,
-        content_hash=prepared.content_hash,
-        passages=passages,
-        fact_vectors=fact_vectors,
-    )
 
 
 def _put(batches: Queue[Batch | BaseException | None], batch: Batch | BaseException | None, stop: Event) -> bool:

@@ -12,13 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import func, select, update
 
+from ingest.batch import TITLE_COUNT
 from ingest.jobs import document_items, file_items
-from ingest.pipeline import (
-    TITLE_COUNT,
-    JobEnded,
-    Learner,
-    PipelineParams,
-)
+from ingest.pipeline import JobEnded, Learner, PipelineParams
 from ingest.staging import document_from_json, document_to_json, hash_document
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, NotFound, StoreFull
