@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ingest.extraction_pool import Extracted
 from memory_graph.store.jobs import Failure
 from memory_graph.store.learning import LearnedDocument, LearnedPassage
-from memory_graph.text import title_as_name
+from memory_graph.text import fact_key, is_linkable, normalize, title_as_name
 from memory_graph.types import Document, Extraction, FactKey, Mention, Passage
 from retrieval.embedder import passage_input
 
@@ -63,23 +63,49 @@ class Batch:
         return len(self.known) + len(self.ended) + len(self.failures)
 
 
-def learned_document(
-    prepared: Prepared,
-    vectors: Mapping[str, NDArray[np.float16]],
-    extractions: Mapping[str, Extraction | None],
-    fact_vectors: Mapping[FactKey, NDArray[np.float16]],
-) -> LearnedDocument:
-    """Return a document with what was computed of it, by text hash; its title is a name of each of its passages."""
-    name = title_as_name(prepared.document.title)
-    title = (Mention(name, TITLE_COUNT),) if name else ()
+@dataclass(kw_only=True)
+class Computed:
+    """What was computed of a batch: vectors and extractions by text hash, and vectors of facts and phrases by key."""
+
+    vectors: Mapping[str, NDArray[np.float16]]
+    extractions: Mapping[str, Extraction | None]
+    facts: Mapping[FactKey, NDArray[np.float16]] = field(default_factory=dict)
+    phrases: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
+
+
+def title_mentions(document: Document) -> tuple[Mention, ...]:
+    """Return the title as a mention in each of a document's passages, if it can be a name."""
+    name = title_as_name(document.title)
+    return (Mention(name, TITLE_COUNT),) if name else ()
+
+
+def fact_keys(extractions: Iterable[Extraction | None]) -> list[FactKey]:
+    """Return the keys of all facts, as which they are embedded, so that a vector goes by no way of writing a name."""
+    triples = (triple for found in extractions if found is not None for triple in found.triples)
+    return sorted({fact_key(triple.subject, triple.predicate, triple.object) for triple in triples})
+
+
+def phrase_keys(prepared: Iterable[Prepared], extractions: Iterable[Extraction | None]) -> list[str]:
+    """Return the keys of all names that are long enough for a vector to say what they mean."""
+    names = {mention.text for one in prepared for mention in title_mentions(one.document)}
+    for found in extractions:
+        if found is not None:
+            names.update(mention.text for mention in found.mentions)
+            names.update(name for triple in found.triples for name in (triple.subject, triple.object))
+    return sorted({key for key in map(normalize, names) if is_linkable(key)})
+
+
+def learned_document(prepared: Prepared, computed: Computed) -> LearnedDocument:
+    """Return a document with what was computed of it."""
+    title = title_mentions(prepared.document)
     passages = []
     for passage, text_hash in zip(prepared.passages, prepared.text_hashes, strict=True):
-        found = extractions[text_hash] or Extraction()
+        found = computed.extractions[text_hash] or Extraction()
         passages.append(
             LearnedPassage(
                 passage=passage,
                 text_hash=text_hash,
-                vector=vectors[text_hash],
+                vector=computed.vectors[text_hash],
                 extraction=Extraction(mentions=(*title, *found.mentions), triples=found.triples),
             )
         )
@@ -87,5 +113,6 @@ def learned_document(
         document=prepared.document,
         content_hash=prepared.content_hash,
         passages=passages,
-        fact_vectors=fact_vectors,
+        fact_vectors=computed.facts,
+        phrase_vectors=computed.phrases,
     )

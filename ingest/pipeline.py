@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from ingest.batch import Batch, Prepared, learned_document
+from ingest.batch import Batch, Computed, Prepared, fact_keys, learned_document, phrase_keys
 from ingest.extraction_pool import ExtractionPool
 from ingest.formats import ReadLimits
 from ingest.readers import read_bytes, read_file
@@ -32,7 +32,8 @@ from memory_graph.store import jobs as job_store
 from memory_graph.store.collections import bind_embedder
 from memory_graph.store.jobs import Failure, Item
 from memory_graph.store.learning import Commit, known_hashes, known_vectors
-from memory_graph.text import fact_key, hash_text
+from memory_graph.store.phrase_vectors import known_phrase_vectors
+from memory_graph.text import hash_text
 from memory_graph.types import Document, Extraction, FactKey
 from retrieval.embedder import Embedder
 
@@ -49,12 +50,13 @@ class PipelineParams:
     """``batch_passages`` are committed together; ``max_attempts`` bounds how often an item may take its worker down.
 
     ``embed_facts`` gives facts vectors: it costs a third of a passage's time each, and facts that were read off verbs
-    found nothing more.
+    found nothing more. ``embed_phrases`` gives names vectors, by which views join those that mean the same.
     """
 
     batch_passages: int = 256
     max_attempts: int = 10
     embed_facts: bool = False
+    embed_phrases: bool = False
 
 
 class Border:
@@ -232,14 +234,17 @@ class Learner:
         start = time.perf_counter()
         extractions, seconds["extract"] = self._collect(batch)
         seconds["wait"] = time.perf_counter() - start
-        fact_vectors: dict[FactKey, NDArray[np.float16]] = {}
+        start = time.perf_counter()
+        computed = Computed(vectors=vectors, extractions=extractions)
         if self._params.embed_facts:
-            start = time.perf_counter()
-            fact_vectors = self._embed_facts(extractions)
-            seconds["embed_facts"] = time.perf_counter() - start
+            computed.facts = self._embed_facts(extractions)
+        if self._params.embed_phrases:
+            computed.phrases = self._embed_phrases(collection_id, batch, extractions)
+        if self._params.embed_facts or self._params.embed_phrases:
+            seconds["embed_names"] = time.perf_counter() - start
         start = time.perf_counter()
         with self._database.write() as connection:
-            self._commit(connection, job_id, collection_id, batch, vectors, extractions, fact_vectors)
+            self._commit(connection, job_id, collection_id, batch, computed)
             seconds["commit"] = time.perf_counter() - start
             job_store.note_time(connection, job_id, seconds)
 
@@ -257,17 +262,19 @@ class Learner:
         return vectors
 
     def _embed_facts(self, extractions: Mapping[str, Extraction | None]) -> dict[FactKey, NDArray[np.float16]]:
-        """Embed each fact once, under its key, so that its vector does not depend on how its names were written."""
-        keys = sorted(
-            {
-                fact_key(triple.subject, triple.predicate, triple.object)
-                for found in extractions.values()
-                if found is not None
-                for triple in found.triples
-            }
-        )
+        keys = fact_keys(extractions.values())
         vectors = self._embedder.encode([" ".join(key) for key in keys]).astype(np.float16)
         return dict(zip(keys, vectors, strict=True))
+
+    def _embed_phrases(
+        self, collection_id: int, batch: Batch, extractions: Mapping[str, Extraction | None]
+    ) -> dict[str, NDArray[np.float16]]:
+        keys = phrase_keys(batch.prepared, extractions.values())
+        with self._database.read() as connection:
+            vectors = known_phrase_vectors(connection, collection_id, keys)
+        missing = [key for key in keys if key not in vectors]
+        vectors.update(zip(missing, self._embedder.encode(missing).astype(np.float16), strict=True))
+        return vectors
 
     def _collect(self, batch: Batch) -> tuple[dict[str, Extraction | None], float]:
         if batch.extraction is None:
@@ -281,9 +288,7 @@ class Learner:
         job_id: str,
         collection_id: int,
         batch: Batch,
-        vectors: Mapping[str, NDArray[np.float16]],
-        extractions: Mapping[str, Extraction | None],
-        fact_vectors: Mapping[FactKey, NDArray[np.float16]],
+        computed: Computed,
     ) -> None:
         commit = Commit(connection, collection_id)
         if job_store.job_head(connection, job_id)["state"] not in job_store.UNFINISHED:
@@ -301,11 +306,11 @@ class Learner:
             if not is_live(one.item_id):
                 continue
             size = len(one.document.text.encode("utf-8", "replace"))
-            if any(extractions[text_hash] is None for text_hash in one.text_hashes):
+            if any(computed.extractions[text_hash] is None for text_hash in one.text_hashes):
                 error = "the extractor's process died on a passage of it"
                 failures.append((one.item_id, Failure(name=one.document.id, reason="extraction_crashed", error=error)))
                 continue
-            learned = commit.write(learned_document(one, vectors, extractions, fact_vectors), job_id)
+            learned = commit.write(learned_document(one, computed), job_id)
             job_store.advance_item(
                 connection,
                 one.item_id,

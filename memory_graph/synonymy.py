@@ -74,14 +74,19 @@ def find_synonyms(vectors: Halves, linkable: NDArray[np.bool_], params: Synonymy
 
 
 def cap_degrees(pairs: Pairs, keys: NDArray[Any], max_degree: int) -> Pairs:
-    """Return the pairs that are among the ``max_degree`` nearest of both their phrases, in the order of their rows.
+    """Return the pairs that are ``within_degree``, in the order of their rows."""
+    return _sorted(pairs, np.flatnonzero(within_degree(pairs, keys, max_degree)))
+
+
+def within_degree(pairs: Pairs, keys: NDArray[Any], max_degree: int) -> NDArray[np.bool_]:
+    """Tell which pairs (m,) are among the ``max_degree`` nearest of both their phrases.
 
     ``keys`` (n,) are what the phrases are called, by which those of equal cosine are ordered: the result follows from
     what lives, not from when it came.
     """
     n = len(pairs.lefts)
     if not n:
-        return pairs
+        return np.zeros(0, dtype=bool)
     _, names = np.unique(keys, return_inverse=True)
     rows, others = np.concatenate([pairs.lefts, pairs.rights]), np.concatenate([pairs.rights, pairs.lefts])
     order = np.lexsort((names[others], -np.tile(pairs.cosines, 2), rows))
@@ -89,7 +94,8 @@ def cap_degrees(pairs: Pairs, keys: NDArray[Any], max_degree: int) -> Pairs:
     places = np.arange(2 * n) - np.searchsorted(sorted_rows, sorted_rows)
     kept = np.zeros(2 * n, dtype=bool)
     kept[order] = places < max_degree
-    return _sorted(pairs, np.flatnonzero(kept[:n] & kept[n:]))
+    both: NDArray[np.bool_] = kept[:n] & kept[n:]
+    return both
 
 
 def to_edges(pairs: Pairs) -> Synonyms:

@@ -177,6 +177,17 @@ fact_embeddings = Table(
     Index(None, "collection_id", "version"),
 )
 
+# Vectors of phrases, where they were embedded when they were learned.
+phrase_embeddings = Table(
+    "phrase_embeddings",
+    metadata,
+    Column("phrase_id", Id, ForeignKey("phrases.id"), primary_key=True, autoincrement=False),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("vector", LargeBinary, nullable=False),  # float16, little endian, unit length
+    Column("version", BigInteger, nullable=False),
+    Index(None, "collection_id", "version"),
+)
+
 fact_sources = Table(
     "fact_sources",
     metadata,

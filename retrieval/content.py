@@ -47,6 +47,10 @@ def canonical(view: View, names: PassageNames) -> dict[str, Any]:
             )
             for row in np.setdiff1d(np.arange(len(view.facts.ids)), view.facts.dead).tolist()
         },
+        "synonyms": {
+            tuple(sorted((phrase[left], phrase[right]))): count
+            for left, right, count in zip(*(column.tolist() for column in graph.all_synonyms()), strict=True)
+        },
         "relations": Counter({(passage[p], phrase[a], phrase[b]): count for p, a, b, count in relations}),
     }
 

@@ -31,7 +31,8 @@ class GraphParams:
 
     The ``guard`` nearest passages stay among the first ``guard_within``: a ranking may lead away from the one passage
     that a single-hop question needs. Relation edges are not walked: those of facts that were read without a language
-    model neither helped nor harmed on the development sets.
+    model neither helped nor harmed on the development sets. Synonymy edges get a small share where there are any; a
+    large one harmed.
     """
 
     phrase_share: float = 0.3
@@ -43,7 +44,7 @@ class GraphParams:
     guard_within: int = 5
     lexical: LexicalParams = field(default_factory=LexicalParams)
     facts: FactParams = field(default_factory=FactParams)
-    walk: WalkParams = field(default_factory=lambda: WalkParams(shares=Shares(relation=0.0)))
+    walk: WalkParams = field(default_factory=lambda: WalkParams(shares=Shares(relation=0.0, synonymy=0.1)))
 
     def __post_init__(self) -> None:
         if self.phrase_share + self.facts.share > 1.0:

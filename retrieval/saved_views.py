@@ -30,6 +30,7 @@ from retrieval.facts import FactIndex
 from retrieval.index import PassageIndex
 from retrieval.lexical import LexicalIndex
 from retrieval.names import PhraseNames
+from retrieval.synonyms import SynonymIndex
 from retrieval.titles import Titles
 from retrieval.view import View
 
@@ -145,6 +146,7 @@ def write_view(view: View, folder: Path) -> None:
         **{f"words_{name}": array for name, array in view.words.to_arrays().items()},
         **{f"titles_{name}": array for name, array in view.titles.to_arrays().items()},
         **({f"facts_{name}": array for name, array in view.facts.to_arrays().items()} if len(view.facts) else {}),
+        **({f"synonyms_{name}": array for name, array in view.synonyms.to_arrays().items()} if view.synonyms else {}),
     }
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
@@ -196,6 +198,7 @@ def _load(folder: Path, manifest: dict[str, Any]) -> View:
         index=PassageIndex.load(folder / "index"),
         graph=Graph.from_arrays(_part(arrays, "graph_")),
         facts=FactIndex.from_arrays(_part(arrays, "facts_")),
+        synonyms=SynonymIndex.from_arrays(_part(arrays, "synonyms_")),
     )
 
 

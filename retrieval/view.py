@@ -20,6 +20,7 @@ from retrieval.index import PassageIndex
 from retrieval.lexical import LexicalIndex
 from retrieval.name_scan import count_names
 from retrieval.names import PhraseNames
+from retrieval.synonyms import SynonymIndex
 from retrieval.titles import Titles
 
 Ints = NDArray[np.int64]
@@ -45,6 +46,7 @@ class View:
     index: PassageIndex
     graph: Graph
     facts: FactIndex = field(default_factory=FactIndex.empty)
+    synonyms: SynonymIndex = field(default_factory=SynonymIndex.empty)
 
     @property
     def passage_ids(self) -> Ints:
@@ -85,6 +87,7 @@ class View:
             "names": self.names.nbytes,
             "words": self.words.nbytes + self.titles.nbytes,
             "facts": self.facts.nbytes,
+            "synonyms": self.synonyms.nbytes,
             "ids": ids,
         }
 
@@ -146,17 +149,20 @@ def advance(view: View, changes: Changes) -> View:
     if not len(view.passages) and not len(view.phrases):  # the first rows are settled at once
         names = PhraseNames.of(list(changes.phrase_keys.values()))
         words, titles = LexicalIndex.of(changes.words, changes.word_ends), Titles.of(changes.titles)
+        synonyms, synonymy = _synonyms(view, changes, phrases, names, dead_phrases)
         mentions = _mentions(changes, passages, phrases, names, words, view, dead_passages, dead_phrases)
-        graph = build_graph(mentions, relations, Synonyms.none(), n_passages=len(passages), n_phrases=len(phrases))
+        graph = build_graph(mentions, relations, synonymy, n_passages=len(passages), n_phrases=len(phrases))
     else:
         names = view.names.extended(list(changes.phrase_keys.values()))
         words = view.words.extended(changes.words, changes.word_ends).without(dead_passages)
         titles = view.titles.extended(changes.titles)
+        synonyms, synonymy = _synonyms(view, changes, phrases, names, dead_phrases)
         graph = view.graph.extended(
             passages=len(changes.passage_ids),
             phrases=len(changes.phrase_keys),
             context=_mentions(changes, passages, phrases, names, words, view, dead_passages, dead_phrases),
             relation=relations,
+            synonymy=synonymy,
             dead_passages=dead_passages,
             dead_phrases=dead_phrases,
         )
@@ -179,6 +185,7 @@ def advance(view: View, changes: Changes) -> View:
             changes.facts[:, 3],
             changes.fact_vectors,
         ),
+        synonyms=synonyms,
     )
 
 
@@ -219,6 +226,15 @@ def _mentions(
     return _highest(all_passages[~gone], all_phrases[~gone], all_counts[~gone])
 
 
+def _synonyms(
+    view: View, changes: Changes, phrases: Growing, names: PhraseNames, dead_phrases: Ints
+) -> tuple[SynonymIndex, Synonyms]:
+    """Return the phrases with vectors, and the synonymy edges that come and go."""
+    rows = np.searchsorted(phrases.rows, changes.embedded_phrases)
+    dead = np.union1d(view.graph.dead_phrases, dead_phrases)
+    return view.synonyms.advanced(rows, changes.phrase_vectors, dead, names.key)
+
+
 def _highest(passages: Ints, phrases: Ints, counts: Ints) -> Mentions:
     """Return each pair once, with its highest count."""
     order = np.lexsort((counts, phrases, passages))
@@ -243,6 +259,7 @@ def compacted(view: View, threads: int = 1) -> View:
         index=view.index.compacted(threads),
         graph=view.graph.compacted(),
         facts=view.facts.compacted(phrases),
+        synonyms=view.synonyms.compacted(phrases),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -126,7 +127,9 @@ def make_learner(
             {mode: Splitter(tokenizer, SplitParams(mode=mode)) for mode in ("recursive", "none")},
             limits=ReadLimits(max_file_bytes=settings.max_file_mb * MB),
             # Facts read off verbs neither helped nor harmed; those of a language model help.
-            params=params or PipelineParams(embed_facts=extractor is not None),
+            params=replace(
+                params or PipelineParams(), embed_facts=extractor is not None, embed_phrases=settings.join_synonyms
+            ),
         )
 
     return build

@@ -21,6 +21,7 @@ from memory_graph.tables import (
     jobs,
     mentions,
     passages,
+    phrase_embeddings,
     phrases,
     queries,
     tombstones,
@@ -131,6 +132,7 @@ def delete_collection(connection: Connection, name: str) -> None:
     for table in (
         fact_embeddings,
         fact_sources,
+        phrase_embeddings,
         mentions,
         facts,
         phrases,

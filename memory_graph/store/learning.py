@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from memory_graph.errors import NotFound
 from memory_graph.store.facts import FactRow, remove_unproved, write_facts
+from memory_graph.store.phrase_vectors import delete_phrase_vectors, write_phrase_vectors
 from memory_graph.store.rows import chunks, insert_new, now
 from memory_graph.tables import (
     collections,
@@ -44,13 +45,15 @@ class LearnedPassage:
 class LearnedDocument:
     """A document ready to be committed; an equal ``content_hash`` under the same id means that it is known.
 
-    ``fact_vectors`` holds those of its facts that were embedded, as passages' vectors are.
+    ``fact_vectors`` holds those of its facts that were embedded, as passages' vectors are, and ``phrase_vectors`` those
+    of its names, by key.
     """
 
     document: Document
     content_hash: str
     passages: Sequence[LearnedPassage]
     fact_vectors: Mapping[FactKey, NDArray[np.float16]] = field(default_factory=dict)
+    phrase_vectors: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,17 +214,19 @@ class Commit:
                 for one in learned
             ],
         ).all()
-        self._write_extractions(passage_ids, [one.extraction for one in learned], document.fact_vectors)
+        self._write_extractions(passage_ids, [one.extraction for one in learned], document)
 
     def _write_extractions(
-        self,
-        passage_ids: Sequence[int],
-        extractions: Sequence[Extraction],
-        fact_vectors: Mapping[FactKey, NDArray[np.float16]],
+        self, passage_ids: Sequence[int], extractions: Sequence[Extraction], document: LearnedDocument
     ) -> None:
+        fact_vectors = document.fact_vectors
         names = {mention.text for found in extractions for mention in found.mentions}
         names |= {name for found in extractions for triple in found.triples for name in (triple.subject, triple.object)}
-        phrase_ids = self._phrase_ids({name: normalize(name) for name in names})
+        keys = {name: normalize(name) for name in names}
+        phrase_ids = self._phrase_ids(keys)
+        named = {phrase_id: document.phrase_vectors.get(keys[name]) for name, phrase_id in phrase_ids.items()}
+        found_vectors = {phrase_id: vector for phrase_id, vector in named.items() if vector is not None}
+        write_phrase_vectors(self._connection, self._collection_id, self.version, found_vectors)
         mention_rows = []
         sources: dict[FactRow, set[int]] = {}
         vectors: dict[FactRow, NDArray[np.float16]] = {}
@@ -315,6 +320,7 @@ class Commit:
                 )
             ).all()
             self._bury("phrase", orphans)
+            delete_phrase_vectors(self._connection, orphans)
             self._connection.execute(delete(phrases).where(phrases.c.id.in_(orphans)))
             removed += len(orphans)
         self._touched_phrases.clear()

@@ -18,6 +18,7 @@ from memory_graph.errors import InvalidInput
 from memory_graph.hashing import Hashes, Words, hash_keys, names_of
 from memory_graph.store.collections import Collection, commit_token
 from memory_graph.store.facts import read_facts
+from memory_graph.store.phrase_vectors import read_phrase_vectors
 from memory_graph.store.rows import IN_LIMIT, chunks, join_parts, read_parts
 from memory_graph.tables import (
     documents,
@@ -48,6 +49,7 @@ class Changes:
     ``mentions`` is (m, 3): passage id, phrase id, count. ``relations`` is (r, 4): passage id, two phrase ids, and how
     many facts of that passage join them. ``phrase_keys`` maps id to key, ids ascending. ``facts`` is (f, 4): those that
     have got a vector, by id, two phrase ids, and an order key; ``fact_vectors`` is (f, dim) float16.
+    ``embedded_phrases`` are the ids of phrases that have got one, ascending; ``phrase_vectors`` is (e, dim) float16.
     """
 
     version: int
@@ -67,6 +69,8 @@ class Changes:
     facts: Ints = field(default_factory=lambda: np.zeros((0, 4), dtype=np.int64))
     fact_vectors: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float16))
     removed_facts: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    embedded_phrases: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    phrase_vectors: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float16))
 
 
 def read_changes(connection: Connection, collection: Collection, since: int) -> Changes:
@@ -115,6 +119,7 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
         .order_by(phrases.c.id)
     )
     known_facts, fact_vectors = read_facts(connection, cid, since)
+    embedded_phrases, phrase_vectors = read_phrase_vectors(connection, cid, since)
     gone: dict[str, list[int]] = {"passage": [], "phrase": [], "fact": []}
     if since:
         for kind, row_id in connection.execute(
@@ -142,6 +147,8 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
         facts=known_facts,
         fact_vectors=fact_vectors,
         removed_facts=np.array(gone["fact"], dtype=np.int64),
+        embedded_phrases=embedded_phrases,
+        phrase_vectors=phrase_vectors,
     )
 
 

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from memory_graph.tables import (
     passages,
     phrases,
 )
-from memory_graph.text import fact_key, hash_text
+from memory_graph.text import fact_key, hash_text, normalize
 from memory_graph.types import Document, Extraction, FactKey, Mention, Passage, Triple
 from retrieval.testing import HashEmbedder
 
@@ -88,6 +88,16 @@ def embed_facts(triples: Iterable[Triple]) -> dict[FactKey, np.ndarray]:
     """Return the vectors of facts under their keys, as the pipeline makes them."""
     keys = list(dict.fromkeys(fact_key(one.subject, one.predicate, one.object) for one in triples))
     return dict(zip(keys, EMBEDDER.encode([" ".join(key) for key in keys]).astype(np.float16), strict=True))
+
+
+def embed_names(document: LearnedDocument) -> LearnedDocument:
+    """Return a document with a vector for each of its names."""
+    found = [one.extraction for one in document.passages]
+    names = {mention.text for one in found for mention in one.mentions}
+    names |= {name for one in found for triple in one.triples for name in (triple.subject, triple.object)}
+    keys = sorted({normalize(name) for name in names})
+    vectors = EMBEDDER.encode(keys).astype(np.float16)
+    return replace(document, phrase_vectors=dict(zip(keys, vectors, strict=True)))
 
 
 def commit_documents(database: Database, collection_id: int, *learned: LearnedDocument) -> int:

@@ -71,6 +71,7 @@ def assert_same_view(view: View, rebuilt: View) -> None:
         (small.words.to_arrays(), other.words.to_arrays()),
         (small.titles.to_arrays(), other.titles.to_arrays()),
         (small.facts.to_arrays(), other.facts.to_arrays()),
+        (small.synonyms.to_arrays(), other.synonyms.to_arrays()),
     ):
         assert arrays.keys() == others.keys()
         for part, array in arrays.items():

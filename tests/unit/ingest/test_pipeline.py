@@ -19,6 +19,7 @@ from ingest.staging import document_from_json, document_to_json, hash_document
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, NotFound, StoreFull
 from memory_graph.store.jobs import Failure, Job, NewItem, end_job
+from memory_graph.store.phrase_vectors import known_phrase_vectors
 from memory_graph.tables import documents, embeddings, job_items, mentions, passages, phrases
 from memory_graph.types import Document
 from retrieval.testing import HashEmbedder
@@ -132,7 +133,7 @@ def test_facts_get_vectors_where_that_is_wanted(database: Database) -> None:
         ("ada quill", "likes", name): vector.tobytes()
         for name, vector in zip(("bram oster", "cora finch"), vectors, strict=True)
     }
-    assert job.seconds["embed_facts"] >= 0
+    assert job.seconds["embed_names"] >= 0
     forget_document(database, find_collection(database).id, "cora finch")
     assert len(content_of(database)["fact_embeddings"]) == 1
 
@@ -142,7 +143,23 @@ def test_facts_have_no_vectors_otherwise(database: Database) -> None:
     job = _run(database)
     content = content_of(database)
     assert (len(content["facts"]), content["fact_embeddings"]) == (1, {})
-    assert "embed_facts" not in job.seconds
+    assert "embed_names" not in job.seconds
+
+
+def test_names_get_vectors_where_that_is_wanted_each_once(database: Database) -> None:
+    embedder = CountingEmbedder()
+    new_job(database, document_items([Document(id="d", title="Tides", text="Bram Oster sang.")]))
+    _run(database, embedder=embedder, params={"embed_phrases": True})
+    new_job(database, document_items([Document(id="e", text="Bram Oster saw Cora Finch. It.")]), job_id="job-2")
+    _run(database, "job-2", embedder=embedder, params={"embed_phrases": True})
+    names = ["bram oster", "cora finch", "tides"]
+    assert sorted(text for text in embedder.texts if text in names) == names
+    with database.read() as connection:
+        found = known_phrase_vectors(connection, find_collection(database).id, [*names, "it", "nobody"])
+    expected = dict(zip(names, HashEmbedder(16).encode(names).astype(np.float16), strict=True))
+    assert found.keys() == expected.keys()
+    for key, vector in found.items():
+        np.testing.assert_array_equal(vector, expected[key])
 
 
 def test_a_job_commits_batch_after_batch(database: Database) -> None:
