@@ -50,9 +50,18 @@ def _keys(found: SearchResult) -> list[str]:
     return [hit.document_id for hit in found.hits]
 
 
-@pytest.mark.parametrize("mode", ["graph", "dense"])
-def test_the_passage_asked_for_comes_first(searcher: Searcher, cid: int, mode: str) -> None:
-    found = _search(searcher, "Ada Quill painted the harbour", mode=mode)
+WAYS = [
+    {"mode": "graph"},
+    {"mode": "graph", "rerank": "none"},
+    {"mode": "hybrid"},
+    {"mode": "dense"},
+]
+every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(way.values()))
+
+
+@every_way
+def test_the_passage_asked_for_comes_first(searcher: Searcher, cid: int, way: dict[str, str]) -> None:
+    found = _search(searcher, "Ada Quill painted the harbour", **way)
     assert found.hits[0].document_id == "ada"
     assert [hit.rank for hit in found.hits] == [1, 2, 3, 4, 5]
     assert [hit.score for hit in found.hits] == sorted((hit.score for hit in found.hits), reverse=True)
@@ -79,30 +88,30 @@ def test_fallbacks_are_named(searcher: Searcher, database: Database) -> None:
     assert _keys(nameless) == ["x", "y"]
 
 
-@pytest.mark.parametrize("mode", ["graph", "dense"])
-def test_an_empty_collection_answers_with_no_hits(searcher: Searcher, database: Database, mode: str) -> None:
+@every_way
+def test_an_empty_collection_answers_with_no_hits(searcher: Searcher, database: Database, way: dict[str, str]) -> None:
     new_collection(database)
-    found = _search(searcher, "Ada Quill", mode=mode)
+    found = _search(searcher, "Ada Quill", **way)
     assert (found.hits, found.version, found.fallback_reason) == ([], 0, None)
 
 
-@pytest.mark.parametrize("mode", ["graph", "dense"])
+@every_way
 @pytest.mark.parametrize(("top_k", "hits"), [(1, 1), (3, 3), (5, 5), (1000, 5)])
 @pytest.mark.usefixtures("cid")
-def test_top_k_means_the_same_in_every_mode(searcher: Searcher, mode: str, top_k: int, hits: int) -> None:
-    found = _search(searcher, "Ada Quill", mode=mode, top_k=top_k)
+def test_top_k_means_the_same_in_every_mode(searcher: Searcher, way: dict[str, str], top_k: int, hits: int) -> None:
+    found = _search(searcher, "Ada Quill", **way, top_k=top_k)
     assert len(found.hits) == hits
     assert len({hit.passage_id for hit in found.hits}) == hits
 
 
-@pytest.mark.parametrize("mode", ["graph", "dense"])
+@every_way
 @pytest.mark.parametrize("top_k", [1, 2, 10])
 @pytest.mark.usefixtures("cid")
-def test_a_filter_limits_what_is_returned(searcher: Searcher, mode: str, top_k: int) -> None:
-    found = _search(searcher, "Ada Quill", mode=mode, filter={"kind": "weather"}, top_k=top_k)
+def test_a_filter_limits_what_is_returned(searcher: Searcher, way: dict[str, str], top_k: int) -> None:
+    found = _search(searcher, "Ada Quill", **way, filter={"kind": "weather"}, top_k=top_k)
     assert set(_keys(found)) <= {"rain", "wind"}
     assert len(found.hits) == min(top_k, 2)
-    assert _search(searcher, "Ada Quill", mode=mode, filter={"kind": "nothing"}).hits == []
+    assert _search(searcher, "Ada Quill", **way, filter={"kind": "nothing"}).hits == []
 
 
 @pytest.mark.usefixtures("cid")
