@@ -1,11 +1,11 @@
 # setup: the environment and the models · run: see it work · test: prove it · check: lint and types · bench: how fast ·
-# stop: end the service
+# stop: end the service · ranker: learn the weights of the chain ranker anew
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup run stop test check bench models clean
+.PHONY: setup run stop test check bench ranker models clean
 
 setup: $(VENV)/.installed models
 
@@ -40,6 +40,13 @@ SIZES ?= 10000,100000,1000000
 bench: $(VENV)/.installed
 	$(BIN)/sharpwave bench walk --sizes $(SIZES)
 	$(BIN)/sharpwave bench search --sizes $(SIZES)
+
+# The sets are public; each is CC BY or CC BY-SA 4.0. See docs/retrieval.md.
+DATA ?= ../shared/data
+ranker: setup
+	$(BIN)/sharpwave eval ranker $(DATA)/musique_train100 $(DATA)/hotpot_train100 $(DATA)/hotpot_dev500 \
+		--licence 'musique_train100=MuSiQue, CC BY 4.0' --licence 'hotpot_train100=HotpotQA, CC BY-SA 4.0' \
+		--licence 'hotpot_dev500=HotpotQA, CC BY-SA 4.0' --out retrieval/weights/chains.json
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

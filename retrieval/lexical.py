@@ -17,10 +17,19 @@ from numpy.typing import NDArray
 
 from memory_graph.edges import spread
 from memory_graph.growing import Growing
-from memory_graph.hashing import Ints, Words
+from memory_graph.hashing import Ints, Words, hash_keys
 
 Doubles = NDArray[np.float64]
 
+# Words of English that tell nothing of what is asked for. Most are in too many passages anyway; who, which and what are
+# not, since texts that tell something ask few questions.
+FUNCTION_WORDS = (
+    "a about after also an and are as at be been before being between but by can could did do does during for from had "
+    "has have having he her hers him his how i if in into is it its may me might my no nor not of on once one only or "
+    "our ours out over she should so some such than that the their theirs them then there these they this those to too "
+    "under until up us very was we were what when where which while who whom whose why will with would you your yours s t"
+)
+_FUNCTION_WORDS = np.unique(hash_keys([FUNCTION_WORDS])[0])
 _NOWHERE = array("q")
 
 
@@ -28,7 +37,8 @@ _NOWHERE = array("q")
 class LexicalParams:
     """BM25 (Robertson and Zaragoza 2009): ``k1`` saturates counts, ``b`` normalises by length.
 
-    A word that more than ``common`` of the passages hold tells nothing apart and is passed over.
+    A word that more than ``common`` of the passages hold tells nothing apart and is passed over, and so are words that
+    only make a question of it: ``FUNCTION_WORDS``, of English.
     """
 
     k1: float = 1.2
@@ -186,7 +196,7 @@ class LexicalIndex:
         """
         n_living = len(self) - len(dead)
         found, telling = [], []
-        for word in np.unique(question).tolist() if n_living else []:
+        for word in np.setdiff1d(question, _FUNCTION_WORDS).tolist() if n_living else []:
             rows, counts = self.holding(word)
             if len(dead):
                 alive = ~np.isin(rows, dead, assume_unique=True)
