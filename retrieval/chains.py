@@ -141,13 +141,19 @@ def _titled(view: View, hashes: Hashes, limit: int) -> Rows:
 
 
 def choose_candidates(scene: Scene, links: Links, params: ChainParams, allowed: Mask | None, also: Ints) -> Ints:
-    """Return the passages to rank, ascending: the best of each channel, those most linked to, and ``also``."""
+    """Return the passages to rank, ascending: the best of each channel, those most linked to, and ``also``.
+
+    Of those that are ``allowed`` as many come besides: they alone return, but chains lead over the others too.
+    """
     orders = scene.view.orders.rows
     linked = 3.0 * links.titles[:, 0] + 0.5 * links.names[:, 0]
-    order = np.lexsort((orders[links.targets], -linked.round(9)))[: params.by_links]
+    order = np.lexsort((orders[links.targets], -linked.round(9)))
     most = links.targets[order[linked[order] > 0]]
-    rows = np.unique(np.concatenate([scene.walked[: params.by_walk], scene.base.rows[: params.by_base], most, also]))
-    return rows if allowed is None else rows[allowed[rows]]
+    channels = ((scene.walked, params.by_walk), (scene.base.rows, params.by_base), (most, params.by_links))
+    found = [also, *(rows[:k] for rows, k in channels)]
+    if allowed is not None:
+        found += [rows[allowed[rows]][:k] for rows, k in channels]
+    return np.unique(np.concatenate(found))
 
 
 FEATURES = (

@@ -25,7 +25,7 @@ from memory_graph.walk import WalkParams
 from retrieval.graph_search import GraphParams
 from retrieval.index import IndexParams, PassageIndex
 from retrieval.saved_views import SavedViews
-from retrieval.search import Mode, Searcher, SearchRequest
+from retrieval.search import Mode, Rerank, Searcher, SearchRequest
 from retrieval.view import View, advance, compacted, empty_view
 from retrieval.views import ViewCache
 from tests.unit.factories import (
@@ -163,8 +163,11 @@ def two_ways(draw: st.DrawFn) -> tuple[list[Step], list[Step]]:
 Ranking = list[tuple[str, int, float]]
 
 
-def search(searcher: Searcher, name: str, question: str, mode: Mode) -> Ranking:
-    found = searcher.search(name, SearchRequest(query=question, top_k=1000, mode=mode))
+WAYS: tuple[tuple[Mode, Rerank | None], ...] = (("dense", None), ("graph", "none"), ("hybrid", None), ("graph", None))
+
+
+def search(searcher: Searcher, name: str, question: str, mode: Mode, rerank: Rerank | None = None) -> Ranking:
+    found = searcher.search(name, SearchRequest(query=question, top_k=1000, mode=mode, rerank=rerank))
     return [(hit.document_id, hit.ordinal, hit.score) for hit in found.hits]
 
 
@@ -197,13 +200,12 @@ def test_exact_searches_do_not_know_in_which_order_things_were_learned(
         contents.append(canonical(views.current(name)[1], passage_names(database, name)))
     assert contents[0] == contents[1]
     for question in QUESTIONS:
-        modes: tuple[Mode, ...] = ("dense", "graph")
-        for mode in modes:
-            expected = search(afresh, names[0], question, mode)
+        for way in WAYS:
+            expected = search(afresh, names[0], question, *way)
             assert len(expected) == len(contents[0]["vectors"])
-            assert_same_ranking(search(afresh, names[1], question, mode), expected)
+            assert_same_ranking(search(afresh, names[1], question, *way), expected)
             for name in names:
-                assert_same_ranking(search(followed, name, question, mode), expected)
+                assert_same_ranking(search(followed, name, question, *way), expected)
 
 
 def test_equal_texts_are_ordered_by_their_names(memories: Memories) -> None:
@@ -220,8 +222,10 @@ def test_equal_texts_are_ordered_by_their_names(memories: Memories) -> None:
             )
         searcher = Searcher(database, ViewCache(database), EMBEDDER, replace(EXACT, seeds=7))
         rankings = []
-        for mode in ("dense", "graph"):
-            hits = searcher.search(name, SearchRequest(query=SENTENCES[0], top_k=12, mode=mode)).hits
+        for mode, rerank in WAYS:
+            hits = searcher.search(
+                name, SearchRequest(query=SENTENCES[0], top_k=12, mode=mode, rerank=rerank)
+            ).hits
             rankings.append([(hit.document_id, hit.ordinal) for hit in hits])
         found.append(rankings)
     assert all(one == found[0] for one in found)
@@ -238,9 +242,9 @@ def test_a_push_is_as_close_to_the_exact_walk_as_it_says(
     for step in history:
         replay(database, cid, step)
         for question in QUESTIONS:
-            pushed = fast.search(name, SearchRequest(query=question, top_k=1000))
+            pushed = fast.search(name, SearchRequest(query=question, top_k=1000, rerank="none"))
             walked = [stage.detail for stage in pushed.stages if stage.name == "walk"]
-            expected = search(exact, name, question, "graph")
+            expected = search(exact, name, question, "graph", "none")
             if not walked or not walked[0]:  # nothing to walk on: dense on both paths
                 assert pushed.fallback_reason == "empty_graph" or not expected
                 assert_same_ranking([(h.document_id, h.ordinal, h.score) for h in pushed.hits], expected)

@@ -10,6 +10,8 @@ import pytest
 from memory_graph.database import Database
 from memory_graph.errors import Conflict, InvalidInput, NotFound
 from memory_graph.store.collections import create_collection, delete_collection
+from retrieval.chains import ChainParams
+from retrieval.graph_search import GraphParams
 from retrieval.search import Searcher, SearchRequest, SearchResult
 from retrieval.testing import HashEmbedder
 from retrieval.views import ViewCache
@@ -125,28 +127,81 @@ def test_a_filter_does_not_limit_what_the_walk_crosses(searcher: Searcher) -> No
     assert score["bram"] > 0
 
 
+@pytest.mark.parametrize("rerank", ["none", "chain"])
 @pytest.mark.usefixtures("cid")
-def test_what_the_walk_does_not_reach_follows_in_dense_order(searcher: Searcher, database: Database) -> None:
-    from retrieval.graph_search import GraphParams
-
-    few_seeds = Searcher(database, ViewCache(database), EMBEDDER, GraphParams(seeds=1))
-    found = _search(few_seeds, "Ada Quill painted the harbour", top_k=5)
-    unreached = [hit.document_id for hit in found.hits if hit.score == 0]
-    assert set(unreached) == {"rain", "wind"}
+def test_what_the_walk_does_not_reach_follows_in_dense_order(
+    searcher: Searcher, database: Database, rerank: str
+) -> None:
+    one = ChainParams(by_walk=1, by_base=1)
+    few_seeds = Searcher(database, ViewCache(database), EMBEDDER, GraphParams(seeds=1), one)
+    found = _search(few_seeds, "Ada Quill painted the harbour", top_k=5, rerank=rerank)
+    assert set(_keys(found)[:3]) == {"ada", "mill", "bram"}
     dense = _keys(_search(searcher, "Ada Quill painted the harbour", mode="dense"))
-    assert unreached == [key for key in dense if key in unreached]
+    assert _keys(found)[3:] == [key for key in dense if key in ("rain", "wind")]
+    scores = [hit.score for hit in found.hits]
+    assert scores == sorted(scores, reverse=True)
 
 
 @pytest.mark.usefixtures("cid")
 def test_a_trace_says_what_each_stage_did(searcher: Searcher) -> None:
     found = _search(searcher, "Ada Quill", filter={"kind": "art"})
     stages = {stage.name: stage for stage in found.stages}
-    assert list(stages) == ["view", "embed", "filter", "dense", "walk", "read"]
+    assert list(stages) == ["view", "embed", "filter", "dense", "lexical", "walk", "chain", "read"]
     assert stages["view"].detail == {"version": 1, "passages": 5, "phrases": 3}
     assert stages["filter"].detail == {"passages": 1}
     assert [one["phrase"] for one in stages["walk"].detail["phrases"]] == ["Ada Quill"]
     assert stages["walk"].detail["damping"] == 0.5
     assert set(found.timings_ms) == {*stages, "total"}
+
+
+@pytest.mark.usefixtures("cid")
+def test_a_trace_tells_over_which_names_chains_led(searcher: Searcher) -> None:
+    """The mill's owner is found from where Ada Quill slept, over the Old Mill."""
+    found = _search(searcher, "Where did Ada Quill sleep?")
+    passage_of = {hit.document_id: hit.passage_id for hit in found.hits}
+    detail = next(stage.detail for stage in found.stages if stage.name == "chain")
+    chains = {one["passage_id"]: one for one in detail["chains"]}
+    assert chains[passage_of["bram"]].items() >= {
+        "from_passage_id": passage_of["mill"],
+        "over": "name",
+        "phrase": "Old Mill",
+    }.items()
+    assert any("old mill" in question for question in detail["bridged_questions"])
+
+
+@pytest.mark.parametrize(
+    ("way", "stages"),
+    [
+        ({"mode": "dense"}, ["dense"]),
+        ({"mode": "dense", "rerank": "none"}, ["dense"]),
+        ({"mode": "hybrid"}, ["dense", "lexical"]),
+        ({"mode": "graph", "rerank": "none"}, ["dense", "lexical", "walk"]),
+        ({"mode": "graph", "rerank": "chain"}, ["dense", "lexical", "walk", "chain"]),
+        ({}, ["dense", "lexical", "walk", "chain"]),
+    ],
+)
+@pytest.mark.usefixtures("cid")
+def test_each_way_does_what_it_needs(searcher: Searcher, way: dict[str, str], stages: list[str]) -> None:
+    found = _search(searcher, "Ada Quill", **way)
+    assert [stage.name for stage in found.stages] == ["view", "embed", *stages, "read"]
+
+
+@pytest.mark.parametrize("mode", ["dense", "hybrid"])
+@pytest.mark.usefixtures("cid")
+def test_chains_need_a_graph(searcher: Searcher, mode: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        _search(searcher, "Ada Quill", mode=mode, rerank="chain")
+    assert caught.value.field == "rerank"
+
+
+@pytest.mark.usefixtures("cid")
+def test_words_count_beside_vectors(database: Database) -> None:
+    """A passage that holds a rare word of the question comes before one that is nearer by its vector."""
+    hybrid = Searcher(database, ViewCache(database), EMBEDDER, GraphParams(hybrid_weight=100.0))
+    found = _search(hybrid, "noon noon noon Ada Quill slept at the Old", mode="hybrid")
+    dense = _search(hybrid, "noon noon noon Ada Quill slept at the Old", mode="dense")
+    assert "wind" in _keys(found)[:2]
+    assert _keys(found) != _keys(dense)
 
 
 @pytest.mark.usefixtures("cid")
@@ -244,7 +299,7 @@ def test_searches_while_commits_happen_are_consistent(database: Database, cid: i
     assert set(_keys(last)) == alive[version]
 
 
-def test_the_embedder_is_asked_once_a_search_and_not_for_an_empty_collection(database: Database) -> None:
+def test_the_embedder_is_asked_as_often_as_needed_and_not_for_an_empty_collection(database: Database) -> None:
     class Counting(HashEmbedder):
         calls = 0
 
@@ -258,7 +313,12 @@ def test_the_embedder_is_asked_once_a_search_and_not_for_an_empty_collection(dat
     _search(searcher, "Ada Quill")
     assert embedder.calls == 0
     commit_documents(database, cid, *DOCUMENTS)
+    for way in WAYS[1:]:
+        _search(searcher, "Ada Quill", **way)
+    assert embedder.calls == 3
     _search(searcher, "Ada Quill")
-    assert embedder.calls == 1
+    assert embedder.calls == 5  # and once for all the questions that were asked again
+    _search(Searcher(database, ViewCache(database), embedder, chains=ChainParams(looks=1)), "Ada Quill")
+    assert embedder.calls == 6
     searcher.warm()
-    assert embedder.calls == 2
+    assert embedder.calls == 7  # two passages lead nowhere, so nothing is asked again
