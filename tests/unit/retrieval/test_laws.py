@@ -223,9 +223,7 @@ def test_equal_texts_are_ordered_by_their_names(memories: Memories) -> None:
         searcher = Searcher(database, ViewCache(database), EMBEDDER, replace(EXACT, seeds=7))
         rankings = []
         for mode, rerank in WAYS:
-            hits = searcher.search(
-                name, SearchRequest(query=SENTENCES[0], top_k=12, mode=mode, rerank=rerank)
-            ).hits
+            hits = searcher.search(name, SearchRequest(query=SENTENCES[0], top_k=12, mode=mode, rerank=rerank)).hits
             rankings.append([(hit.document_id, hit.ordinal) for hit in hits])
         found.append(rankings)
     assert all(one == found[0] for one in found)
@@ -274,7 +272,8 @@ def changes(version: int, first_id: int, vectors: np.ndarray, removed: np.ndarra
         passage_ids=ids,
         document_ids=ids,
         order_keys=np.random.default_rng(version).integers(-(2**62), 2**62, len(ids)),
-        titles=np.zeros(len(ids), dtype=np.uint64),
+        title_words=np.zeros(0, dtype=np.uint32),
+        title_ends=np.zeros(len(ids), dtype=np.int64),
         words=np.zeros(0, dtype=np.uint32),
         word_ends=np.zeros(len(ids), dtype=np.int64),
         vectors=vectors,
