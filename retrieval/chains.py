@@ -247,10 +247,10 @@ def _phrase_columns(scene: Scene, rows: Ints, cosines: Floats, streams: Ints, na
         }
     holds = np.zeros((n, len(scene.phrases)), dtype=bool)
     place = np.full(n, float(_FAR))
+    nearest = np.lexsort((scene.view.orders.rows[rows], -cosines.round(12)))
     for column, phrase in enumerate(scene.phrases.tolist()):
         holds[streams[names == phrase], column] = True
-        those = np.flatnonzero(holds[:, column])
-        ranked = those[np.argsort(-cosines[those], kind="stable")]
+        ranked = nearest[holds[nearest, column]]
         place[ranked] = np.minimum(place[ranked], np.arange(len(ranked)))
     idf = scene.phrase_idf
     return {
