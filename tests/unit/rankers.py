@@ -51,7 +51,9 @@ def random_trees(chance: np.random.Generator, n_features: int, trees: int = 20, 
     return Trees(
         roots=np.array(roots),
         features=np.array(features),
-        thresholds=np.where(chance.random(len(features)) < 0.5, chance.random(len(features)), chance.normal(size=len(features))),
+        thresholds=np.where(
+            chance.random(len(features)) < 0.5, chance.random(len(features)), chance.normal(size=len(features))
+        ),
         lefts=np.array(lefts),
         rights=np.array(rights),
         values=np.array(values),
@@ -63,6 +65,8 @@ def random_ranker(seed: int) -> ChainRanker:
     chance = np.random.default_rng(seed)
     n = len(FEATURES)
     return ChainRanker(
-        first=Linear(means=chance.normal(size=n), scales=chance.random(n) + 0.5, weights=chance.normal(size=n), bias=-1.0),
+        first=Linear(
+            means=chance.normal(size=n), scales=chance.random(n) + 0.5, weights=chance.normal(size=n), bias=-1.0
+        ),
         second=random_trees(chance, len(SECOND_FEATURES)),
     )

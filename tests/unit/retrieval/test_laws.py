@@ -223,9 +223,7 @@ def test_equal_texts_are_ordered_by_their_names(memories: Memories) -> None:
         searcher = Searcher(database, ViewCache(database), EMBEDDER, replace(EXACT, seeds=7))
         rankings = []
         for mode, rerank in WAYS:
-            hits = searcher.search(
-                name, SearchRequest(query=SENTENCES[0], top_k=12, mode=mode, rerank=rerank)
-            ).hits
+            hits = searcher.search(name, SearchRequest(query=SENTENCES[0], top_k=12, mode=mode, rerank=rerank)).hits
             rankings.append([(hit.document_id, hit.ordinal) for hit in hits])
         found.append(rankings)
     assert all(one == found[0] for one in found)

@@ -161,11 +161,14 @@ def test_a_trace_tells_over_which_names_chains_led(searcher: Searcher) -> None:
     passage_of = {hit.document_id: hit.passage_id for hit in found.hits}
     detail = next(stage.detail for stage in found.stages if stage.name == "chain")
     chains = {one["passage_id"]: one for one in detail["chains"]}
-    assert chains[passage_of["bram"]].items() >= {
-        "from_passage_id": passage_of["mill"],
-        "over": "name",
-        "phrase": "Old Mill",
-    }.items()
+    assert (
+        chains[passage_of["bram"]].items()
+        >= {
+            "from_passage_id": passage_of["mill"],
+            "over": "name",
+            "phrase": "Old Mill",
+        }.items()
+    )
     assert any("old mill" in question for question in detail["bridged_questions"])
 
 
