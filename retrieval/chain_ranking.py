@@ -217,13 +217,13 @@ def _chain(scene: Scene, links: Links, row: int) -> dict[str, Any] | None:
     if not there[0]:
         return None
     at = int(places[0])
-    by_title = bool(links.titles[at, 0] > 0)
-    lead, over = (links.title_leads, links.title_over) if by_title else (links.name_leads, links.name_over)
-    if lead[at] < 0:
+    found = next(((kind, table) for kind, table in links.tables.items() if table.leads[at] >= 0), None)
+    if found is None:
         return None
+    kind, table = found
     return {
         "passage_id": int(scene.view.passage_ids[row]),
-        "from_passage_id": int(scene.view.passage_ids[links.leads[lead[at]]]),
-        "over": "title" if by_title else "name",
-        "phrase_id": int(scene.view.phrase_ids[links.phrases[over[at]]]),
+        "from_passage_id": int(scene.view.passage_ids[links.leads[table.leads[at]]]),
+        "over": kind,
+        "phrase_id": int(scene.view.phrase_ids[links.phrases[table.over[at]]]),
     }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_graph.hashing import hash_keys, names_of
+from memory_graph.hashing import hash_keys
 from memory_graph.store.reading import Changes
 from memory_graph.text import normalize, title_as_name
 from retrieval.graph_search import GraphParams
@@ -40,7 +40,7 @@ def commit_of(
     ids = np.arange(first[0], first[0] + n)
     words, ends = hash_keys([normalize(f"{title}\n\n{text}") for title, text in passages])
     keys = [normalize(title_as_name(title)) for title, _ in passages]
-    titles = np.where([bool(key) for key in keys], names_of(*hash_keys(keys)), 0).astype(np.uint64)
+    title_words, title_ends = hash_keys(keys)
     if vectors is None:
         vectors = EMBEDDER.encode([f"{title}\n{text}" for title, text in passages]) if n else np.zeros((0, 0))
     return Changes(
@@ -49,7 +49,8 @@ def commit_of(
         passage_ids=ids,
         document_ids=ids,
         order_keys=ids,
-        titles=titles,
+        title_words=title_words,
+        title_ends=title_ends,
         words=words,
         word_ends=ends,
         vectors=np.asarray(vectors, dtype=np.float16),
@@ -74,7 +75,7 @@ def view_of(
 
 
 def ask(view: View, question: str, params: GraphParams | None = None, *, query: Vectors | None = None) -> Scene:
-    """Return a question before a view, all of its passages compared; ``query`` (dim,) replaces the question's vector."""
+    """Return a question before a view, all passages compared; ``query`` (dim,) replaces the question's vector."""
     params = params or GraphParams()
     vector = EMBEDDER.encode([question])[0] if query is None else query
     dense, _ = view.index.search(vector, params.seeds, exact=True, ties=view.orders.rows)

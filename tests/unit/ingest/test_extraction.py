@@ -15,9 +15,8 @@ import pytest
 
 from ingest.extraction import ExtractionParams, Extractor, SpacyExtractor
 from ingest.extraction_pool import Extracted, ExtractionPool
-from memory_graph.text import clean_name
+from memory_graph.text import MAX_NAME_WORDS, clean_name
 from memory_graph.types import Mention, Triple
-from memory_graph.text import MAX_NAME_WORDS
 from tests.unit.factories import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[3]
