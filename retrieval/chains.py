@@ -89,6 +89,7 @@ class Candidates:
 def find_links(scene: Scene, leads: Ints, strengths: Floats, params: ChainParams) -> Links:
     """Find where passages ``leads`` (l,), best first, of ``strengths`` (l,) in 0..1, lead to."""
     view, dead = scene.view, scene.view.graph.dead_phrases
+    strengths = strengths.round(9)  # what is equally strong must not be told apart by its last digit
     begins, ends = view.words.spans(leads)
     found = view.names.scan(view.words.words.rows, begins, ends, dead)
     hashes = hash_spans(view.words.words.rows, begins[found.streams] + found.places, found.lengths)
