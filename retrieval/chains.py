@@ -89,6 +89,7 @@ class Candidates:
 def find_links(scene: Scene, leads: Ints, strengths: Floats, params: ChainParams) -> Links:
     """Find where passages ``leads`` (l,), best first, of ``strengths`` (l,) in 0..1, lead to."""
     view, dead = scene.view, scene.view.graph.dead_phrases
+    strengths = strengths.round(9)  # what is equally strong must not be told apart by its last digit
     begins, ends = view.words.spans(leads)
     found = view.names.scan(view.words.words.rows, begins, ends, dead)
     hashes = hash_spans(view.words.words.rows, begins[found.streams] + found.places, found.lengths)
@@ -270,10 +271,10 @@ def _phrase_columns(scene: Scene, rows: Ints, cosines: Floats, streams: Ints, na
         }
     holds = np.zeros((n, len(scene.phrases)), dtype=bool)
     place = np.full(n, float(_FAR))
+    nearest = np.lexsort((scene.view.orders.rows[rows], -cosines.round(12)))
     for column, phrase in enumerate(scene.phrases.tolist()):
         holds[streams[names == phrase], column] = True
-        those = np.flatnonzero(holds[:, column])
-        ranked = those[np.argsort(-cosines[those], kind="stable")]
+        ranked = nearest[holds[nearest, column]]
         place[ranked] = np.minimum(place[ranked], np.arange(len(ranked)))
     idf = scene.phrase_idf
     return {

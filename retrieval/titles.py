@@ -149,7 +149,7 @@ def _keys_of(words: Words, ends: Ints) -> Any:
     keys, rows = np.empty(room, dtype=np.uint64), np.empty(room, dtype=np.int64)
     whole, n, begin = np.zeros(room, dtype=np.uint8), 0, 0
     for row in range(len(ends)):
-        end = ends[row]
+        end, first = ends[row], n
         name = begin_name()
         for place in range(begin, end):
             name = add_word(name, words[place])
@@ -159,7 +159,8 @@ def _keys_of(words: Words, ends: Ints) -> Any:
             name = begin_name()
             for place in range(start, end):
                 name = add_word(name, words[place])
-            keys[n], rows[n] = name, row
-            n += 1
+            if name != keys[first + end - start - 1]:  # "York" both begins and ends "York, New York", but is one pair
+                keys[n], rows[n] = name, row
+                n += 1
         begin = end
     return keys[:n].copy(), rows[:n].copy(), whole[:n].copy()

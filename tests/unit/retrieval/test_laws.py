@@ -39,10 +39,13 @@ from tests.unit.factories import (
     outcome,
     replay,
 )
+from tests.unit.rankers import random_ranker
 from tests.unit.views import PassageNames, assert_up_to_date, canonical, fresh, passage_names
 
 EXACT = GraphParams(walk=WalkParams(mode="exact", tolerance=1e-14, max_iterations=1000))
 QUESTIONS = ("Who does Ada Quill like?", "What stood by Lake Orrin?", "rain", "Cora Finch and the Old Mill in Dunmore")
+TITLES = ("", "Dunmore", "Cora Finch", "Lake Orrin (lake)", "The Orrin Mill")
+RANKER = random_ranker(0)  # it looks at everything
 HISTORIES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _number = count()
 
@@ -75,7 +78,7 @@ def memories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memories]:
 def written(draw: st.DrawFn, keys: str = "abcdef") -> LearnedDocument:
     """Return a document of few names, texts and titles, so that documents share all of them."""
     texts = draw(st.lists(st.sampled_from(SENTENCES), max_size=4))
-    return learn_document(draw(st.sampled_from(keys)), *texts, title=draw(st.sampled_from(["", "Dunmore"])))
+    return learn_document(draw(st.sampled_from(keys)), *texts, title=draw(st.sampled_from(TITLES)))
 
 
 @st.composite
@@ -187,7 +190,7 @@ def test_exact_searches_do_not_know_in_which_order_things_were_learned(
         key: one.content_hash for key, one in outcome(ways[1]).items()
     }
     views, rebuilt = ViewCache(database), ViewCache(database)
-    followed, afresh = Searcher(database, views, EMBEDDER, EXACT), Searcher(database, rebuilt, EMBEDDER, EXACT)
+    followed, afresh = (Searcher(database, cache, EMBEDDER, EXACT, ranker=RANKER) for cache in (views, rebuilt))
     names, contents = [], []
     for way in ways:
         name, cid = memories.collection()
@@ -220,7 +223,7 @@ def test_equal_texts_are_ordered_by_their_names(memories: Memories) -> None:
             commit_documents(
                 database, cid, *(learn_document(key, SENTENCES[0], SENTENCES[4]) for key in keys[part : part + 10])
             )
-        searcher = Searcher(database, ViewCache(database), EMBEDDER, replace(EXACT, seeds=7))
+        searcher = Searcher(database, ViewCache(database), EMBEDDER, replace(EXACT, seeds=7), ranker=RANKER)
         rankings = []
         for mode, rerank in WAYS:
             hits = searcher.search(name, SearchRequest(query=SENTENCES[0], top_k=12, mode=mode, rerank=rerank)).hits

@@ -22,6 +22,7 @@ from tests.unit.factories import (
     learn_document,
     new_collection,
 )
+from tests.unit.rankers import plain_ranker
 
 DOCUMENTS = [
     learn_document("ada", "Ada Quill painted the harbour.", metadata={"kind": "art"}),
@@ -41,7 +42,7 @@ def cid(database: Database) -> int:
 
 @pytest.fixture
 def searcher(database: Database) -> Searcher:
-    return Searcher(database, ViewCache(database), EMBEDDER)
+    return Searcher(database, ViewCache(database), EMBEDDER, ranker=plain_ranker())
 
 
 def _search(searcher: Searcher, query: str, **fields: Any) -> SearchResult:
@@ -133,7 +134,7 @@ def test_what_the_walk_does_not_reach_follows_in_dense_order(
     searcher: Searcher, database: Database, rerank: str
 ) -> None:
     one = ChainParams(by_walk=1, by_base=1)
-    few_seeds = Searcher(database, ViewCache(database), EMBEDDER, GraphParams(seeds=1), one)
+    few_seeds = Searcher(database, ViewCache(database), EMBEDDER, GraphParams(seeds=1), one, plain_ranker())
     found = _search(few_seeds, "Ada Quill painted the harbour", top_k=5, rerank=rerank)
     assert set(_keys(found)[:3]) == {"ada", "mill", "bram"}
     dense = _keys(_search(searcher, "Ada Quill painted the harbour", mode="dense"))
