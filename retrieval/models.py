@@ -40,7 +40,7 @@ from retrieval.download import (
     resolve_wheels,
 )
 
-Role = Literal["embedder", "generator", "nlp"]
+Role = Literal["embedder", "generator", "nlp", "reranker"]
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with the model's name, the bytes of it that have come, and its size.
 
