@@ -220,8 +220,8 @@ def _name_phrases(connection: Connection, stages: list[Stage]) -> None:
     found = [
         one
         for stage in stages
+        if stage.name in ("walk", "chain")  # in others "phrases" is a number
         for one in (*stage.detail.get("phrases", ()), *stage.detail.get("chains", ()))
-        if stage.name in ("walk", "chain")
     ]
     names = phrase_names(connection, list({one["phrase_id"] for one in found}))
     for one in found:
