@@ -163,7 +163,7 @@ class Searcher:
         return replace(request, top_k=max(request.top_k, self._cross.candidates if request.rerank == "cross" else 0))
 
     def _read_again(self, view: View, question: str, ranked: Ranked, stages: Stages) -> Ranked:
-        """Rank the first of a ranking by what the cross-encoder makes of their texts; the others follow as they were."""
+        """Rank the first of a ranking by what the cross-encoder makes of their texts; the others follow."""
         assert self._scorer is not None
         with stages.measure("cross") as detail:
             first = ranked.rows[: self._cross.candidates]

@@ -73,7 +73,8 @@ def test_the_wired_reranker_is_the_same(reranker: CrossEncoder) -> None:
 def test_search_from_the_command_line(learned: tuple[Installation, Ran], mode: str) -> None:
     installation, _ = learned
     question = "Who founded the Lissenholt Courant?"
-    found = installation.run("search", question, "--mode", mode, "--rerank", "cross", "--trace", "--json", "-k", "3").json
+    options = ("--mode", mode, "--rerank", "cross", "--trace", "--json", "-k", "3")
+    found = installation.run("search", question, *options).json
     (cross,) = [stage for stage in found["trace"]["stages"] if stage["name"] == "cross"]
     assert cross["detail"]["candidates"] == 30
     assert [one["passage_id"] for one in cross["detail"]["best"][:3]] == [hit["passage_id"] for hit in found["hits"]]

@@ -84,9 +84,7 @@ def test_all_candidates_are_read_however_few_are_wanted(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_only_what_may_be_returned_is_read(
-    database: Database, views: ViewCache, scorer: WordScorer, mode: str
-) -> None:
+def test_only_what_may_be_returned_is_read(database: Database, views: ViewCache, scorer: WordScorer, mode: str) -> None:
     found = _search(database, views, scorer, mode=mode, filter={"kind": "weather"})
     assert _keys(found) == ["wind", "rain"]
     assert scorer.asked == [(QUESTION, ["the old wind rose at noon", "it rained for a week"])] or scorer.asked == [

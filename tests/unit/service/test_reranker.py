@@ -62,9 +62,7 @@ def scorer() -> WordScorer:
 
 @pytest.fixture
 def client(tmp_path: Path, scorer: WordScorer) -> Iterator[TestClient]:
-    app = create_app(
-        Settings(data_dir=tmp_path), embedder=EMBEDDER, generator=ScriptedGenerator([]), scorer=scorer
-    )
+    app = create_app(Settings(data_dir=tmp_path), embedder=EMBEDDER, generator=ScriptedGenerator([]), scorer=scorer)
     with TestClient(app, base_url="http://localhost") as client:
         services: Services = app.state.services
         cid, _ = services.views.current("default")
@@ -81,7 +79,7 @@ def test_a_search_with_rerank_cross(client: TestClient, scorer: WordScorer, mode
     response = client.post("/v1/collections/default/search", json=body)
     assert response.status_code == 200, response.text
     found = response.json()
-    assert [hit["document_id"] for hit in found["hits"]][0] == "0"
+    assert (len(found["hits"]), found["hits"][0]["document_id"]) == (2, "0")
     (stage,) = [one for one in found["trace"]["stages"] if one["name"] == "cross"]
     assert (stage["detail"]["model"], stage["detail"]["candidates"]) == ("words", 4)
     assert found["timings_ms"]["cross"] >= 0
