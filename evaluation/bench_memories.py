@@ -113,7 +113,7 @@ def make_memory(n_passages: int, folder: Path) -> Subject:
         phrases=Growing.of(np.arange(1, memory.n_phrases + 1)),
         names=PhraseNames.of(memory.phrase_keys(0, memory.n_phrases)),
         words=LexicalIndex.of(*_make_words(memory)),
-        titles=Titles.of(np.zeros(n_passages, dtype=np.uint64)),
+        titles=Titles.none(n_passages),
         index=PassageIndex.of(vectors).sealed(os.cpu_count() or 1),
         graph=graph_of(memory),
     )

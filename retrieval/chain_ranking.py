@@ -85,7 +85,9 @@ def look_again(
     strengths = probabilities[order[: params.leads]] / max(float(probabilities[order[0]]), 1e-12)
     links = find_links(scene, leads, strengths, params)
     bridges = build_bridges(scene, links, rows, params, encode)
-    chosen = choose_candidates(scene, links, params, allowed, rows[order[:_KEPT]])
+    best = rows[order]
+    kept = best[:_KEPT] if allowed is None else np.concatenate([best[:_KEPT], best[allowed[best]][:_KEPT]])
+    chosen = choose_candidates(scene, links, params, allowed, kept)
     at, there = locate(rows, chosen)
     ranks = np.empty(len(rows))
     ranks[order] = np.arange(len(rows))
@@ -179,18 +181,24 @@ def rank_by_chains(
     encode: Encode | None,
     allowed: Mask | None = None,
 ) -> ChainRanking:
-    """Rank the candidates; without ``encode`` by the first look alone, which computes no further vectors."""
+    """Rank the candidates that are ``allowed``; chains may lead over others.
+
+    Without ``encode`` they are ranked by the first look alone, which computes no further vectors.
+    """
     first = look_first(scene, params, allowed)
     probabilities = ranker.first.predict(first.candidates.features)
     if encode is None:
-        return _ranking(scene, first.candidates.rows, probabilities, first.links, [])
+        return _ranking(scene, first.candidates.rows, probabilities, first.links, [], allowed)
     second = look_again(scene, first, probabilities, params, encode, allowed)
-    raw = ranker.second.predict(second.candidates.features)
-    scores = 1.0 / (1.0 + np.exp(-raw))
-    return _ranking(scene, second.candidates.rows, scores, second.links, second.bridges.questions)
+    scores = ranker.second.predict(second.candidates.features)
+    return _ranking(scene, second.candidates.rows, scores, second.links, second.bridges.questions, allowed)
 
 
-def _ranking(scene: Scene, rows: Ints, scores: Floats, links: Links, bridged: list[str]) -> ChainRanking:
+def _ranking(
+    scene: Scene, rows: Ints, scores: Floats, links: Links, bridged: list[str], allowed: Mask | None
+) -> ChainRanking:
+    if allowed is not None:
+        rows, scores = rows[allowed[rows]], scores[allowed[rows]]
     order = np.lexsort((scene.view.orders.rows[rows], -scores.round(12)))
     rows, scores = rows[order], scores[order]
     detail = {
@@ -208,13 +216,13 @@ def _chain(scene: Scene, links: Links, row: int) -> dict[str, Any] | None:
     if not there[0]:
         return None
     at = int(places[0])
-    by_title = bool(links.titles[at, 0] > 0)
-    lead, over = (links.title_leads, links.title_over) if by_title else (links.name_leads, links.name_over)
-    if lead[at] < 0:
+    found = next(((kind, table) for kind, table in links.tables.items() if table.leads[at] >= 0), None)
+    if found is None:
         return None
+    kind, table = found
     return {
         "passage_id": int(scene.view.passage_ids[row]),
-        "from_passage_id": int(scene.view.passage_ids[links.leads[lead[at]]]),
-        "over": "title" if by_title else "name",
-        "phrase_id": int(scene.view.phrase_ids[links.phrases[over[at]]]),
+        "from_passage_id": int(scene.view.passage_ids[links.leads[table.leads[at]]]),
+        "over": kind,
+        "phrase_id": int(scene.view.phrase_ids[links.phrases[table.over[at]]]),
     }

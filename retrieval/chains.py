@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memory_graph.edges import spread
 from memory_graph.graph import LEAST_IDF
 from memory_graph.hashing import Hashes, Ints
 from retrieval.links import LINK_COLUMNS, Rows, Steps, cover, follow, hash_spans, passages_of
@@ -44,31 +46,36 @@ class ChainParams:
     bridged: int = 60
 
 
+class LinkTable(NamedTuple):
+    """Links of one kind to targets (m,): ``LINK_COLUMNS`` (m, 5), and lead and name of the strongest, -1 for none."""
+
+    columns: Floats
+    leads: Ints
+    over: Ints
+
+
+LINK_KINDS = ("title", "part", "name")
+"""Over a name that is the title of the target, that begins or ends it, or that is held by it."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Links:
-    """Where the ``leads`` lead: to ``targets`` (m,), ascending passages, over names (n,).
+    """Where the ``leads`` (l,) of ``strengths`` (l,) lead: to ``targets`` (m,), ascending passages, over names (n,).
 
-    ``titles`` and ``names`` (m, 5) describe the links over titles and over names that are held; beside them are the
-    lead and the name (places in ``leads`` and ``phrases``) of the strongest, -1 for none. ``scores`` (n,) say how
-    promising a name is by itself, and ``lead_of`` (n,) which lead makes it so.
+    ``tables`` are the links by kind; their leads and names are places in ``leads`` and ``phrases``. ``scores`` (n,) say
+    how promising a name is by itself, and ``lead_of`` (n,) which lead makes it so. ``covers`` (l, q) tells which of the
+    question's names each lead holds.
     """
 
     leads: Ints
     strengths: Floats
     phrases: Ints
     hashes: Hashes
-    held: Rows
     targets: Ints
-    titles: Floats
-    title_leads: Ints
-    title_over: Ints
-    names: Floats
-    name_leads: Ints
-    name_over: Ints
+    tables: Mapping[str, LinkTable]
     scores: Floats
     lead_of: Ints
     covers: Mask
-    """Which of the question's names each lead holds, (l, number of names)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,72 +89,78 @@ class Candidates:
 def find_links(scene: Scene, leads: Ints, strengths: Floats, params: ChainParams) -> Links:
     """Find where passages ``leads`` (l,), best first, of ``strengths`` (l,) in 0..1, lead to."""
     view, dead = scene.view, scene.view.graph.dead_phrases
+    strengths = strengths.round(9)  # what is equally strong must not be told apart by its last digit
     begins, ends = view.words.spans(leads)
     found = view.names.scan(view.words.words.rows, begins, ends, dead)
     hashes = hash_spans(view.words.words.rows, begins[found.streams] + found.places, found.lengths)
-    own = view.titles.names.rows[leads][found.streams] == hashes
-    kept = np.flatnonzero(~own & ~np.isin(found.rows, scene.question.inside))
+    asked = np.isin(found.rows, scene.question.inside)
     # By hash, so that nothing depends on the order in which names were learned.
-    known, first, names = np.unique(hashes[kept], return_index=True, return_inverse=True)
-    phrases = found.rows[kept[first]]
-    steps = np.unique(np.stack([found.streams[kept], names.ravel()]), axis=1)
+    known, first, names = np.unique(hashes[~asked], return_index=True, return_inverse=True)
+    phrases = found.rows[~asked][first]
+    steps = np.unique(np.stack([found.streams[~asked], names.ravel()]), axis=1)
+    # A lead's own title leads to its namesakes alone.
+    own = view.titles.names.rows[leads][steps[0]] == known[steps[1]]
+    everywhere, elsewhere = Steps(*steps), Steps(*steps[:, ~own])
     held = passages_of(scene.graph, phrases, params.rare)
     idf = np.maximum(np.log((view.n_passages + 1) / (held.degrees + 0.5)), LEAST_IDF)
-    titled = _titled(view, known, params.rare)
+    titled, partly = (_to_rows(view, *pairs, len(known), params.rare) for pairs in view.titles.find(known))
+    targets = np.unique(np.concatenate([held.passages, titled.passages, partly.passages]))
+    nearness = np.maximum(scene.similarities(leads), 0.0)
+    ways = ((everywhere, np.ones(len(known)), titled), (elsewhere, idf, partly), (elsewhere, idf, held))
+    tables = {
+        kind: LinkTable(*follow(way, strengths, nearness, weights, rows, leads, targets))
+        for kind, (way, weights, rows) in zip(LINK_KINDS, ways, strict=True)
+    }
+    promise = np.sqrt(strengths[elsewhere.leads]) * nearness[elsewhere.leads] * idf[elsewhere.names]
+    promise *= np.where(titled.degrees[elsewhere.names] > 0, 1.5, 1.0)
+    order = np.lexsort((elsewhere.leads, -promise))
+    best, at = np.unique(elsewhere.names[order], return_index=True)
+    scores, lead_of = np.zeros(len(known)), np.zeros(len(known), dtype=np.int64)
+    scores[best], lead_of[best] = promise[order][at], elsewhere.leads[order][at]
     covers = np.zeros((len(leads), len(scene.phrases)), dtype=bool)
     for column, phrase in enumerate(scene.phrases.tolist()):
         covers[found.streams[found.rows == phrase], column] = True
-    targets = np.unique(np.concatenate([held.passages, titled.passages]))
-    nearness = np.maximum(scene.similarities(leads), 0.0)
-    way = Steps(steps[0], steps[1])
-    titles = follow(way, strengths, nearness, np.ones(len(phrases)), titled, leads, targets)
-    names_ = follow(way, strengths, nearness, idf, held, leads, targets)
-    promise = np.sqrt(strengths[way.leads]) * nearness[way.leads] * idf[way.names]
-    promise *= np.where(titled.degrees[way.names] > 0, 1.5, 1.0)
-    order = np.lexsort((way.leads, -promise))
-    best, at = np.unique(way.names[order], return_index=True)
-    scores, lead_of = np.zeros(len(phrases)), np.zeros(len(phrases), dtype=np.int64)
-    scores[best], lead_of[best] = promise[order][at], way.leads[order][at]
     return Links(
         leads=leads,
         strengths=strengths,
         phrases=phrases,
         hashes=known,
-        held=held,
         targets=targets,
-        titles=titles[0],
-        title_leads=titles[1],
-        title_over=titles[2],
-        names=names_[0],
-        name_leads=names_[1],
-        name_over=names_[2],
+        tables=tables,
         scores=scores,
         lead_of=lead_of,
         covers=covers,
     )
 
 
-def _titled(view: View, hashes: Hashes, limit: int) -> Rows:
-    """Return the living passages titled by each name (n,); none where more than ``limit`` are."""
-    names, passages = view.titles.find(hashes)
+def _to_rows(view: View, names: Ints, passages: Ints, n_names: int, limit: int) -> Rows:
+    """Return pairs of name and passage by name (n_names,), without dead passages; none of names with more than
+    ``limit`` passages."""
     alive = ~np.isin(passages, view.graph.dead_passages)
     names, passages = names[alive], passages[alive]
-    degrees = np.bincount(names, minlength=len(hashes))
+    degrees = np.bincount(names, minlength=n_names)
     few = degrees[names] <= limit
     names, passages = names[few], passages[few]
     order = np.lexsort((passages, names))
-    starts = np.append(0, np.cumsum(np.bincount(names, minlength=len(hashes))))
+    starts = np.append(0, np.cumsum(np.bincount(names, minlength=n_names)))
     return Rows(starts, passages[order], np.where(degrees <= limit, degrees, 0))
 
 
 def choose_candidates(scene: Scene, links: Links, params: ChainParams, allowed: Mask | None, also: Ints) -> Ints:
-    """Return the passages to rank, ascending: the best of each channel, those most linked to, and ``also``."""
+    """Return the passages to rank, ascending: the best of each channel, those most linked to, and ``also``.
+
+    Of those that are ``allowed`` as many come besides: they alone return, but chains lead over the others too.
+    """
     orders = scene.view.orders.rows
-    linked = 3.0 * links.titles[:, 0] + 0.5 * links.names[:, 0]
-    order = np.lexsort((orders[links.targets], -linked.round(9)))[: params.by_links]
+    strongest = {kind: table.columns[:, 0] for kind, table in links.tables.items()}
+    linked = 3.0 * strongest["title"] + 0.5 * (strongest["name"] + strongest["part"])
+    order = np.lexsort((orders[links.targets], -linked.round(9)))
     most = links.targets[order[linked[order] > 0]]
-    rows = np.unique(np.concatenate([scene.walked[: params.by_walk], scene.base.rows[: params.by_base], most, also]))
-    return rows if allowed is None else rows[allowed[rows]]
+    channels = ((scene.walked, params.by_walk), (scene.base.rows, params.by_base), (most, params.by_links))
+    found = [also, *(rows[:k] for rows, k in channels)]
+    if allowed is not None:
+        found += [rows[allowed[rows]][:k] for rows, k in channels]
+    return np.unique(np.concatenate(found))
 
 
 FEATURES = (
@@ -161,17 +174,15 @@ FEATURES = (
     "lexical_place",
     "walk_place",
     "base_place",
-    *(f"title_{column}" for column in LINK_COLUMNS),
-    *(f"name_{column}" for column in LINK_COLUMNS),
+    *(f"{kind}_{column}" for kind in LINK_KINDS for column in LINK_COLUMNS),
     "title_in_question",
+    "title_asked",
+    "title_led",
     "phrases_share",
     "phrases_number",
     "phrase_place",
     "covered",
-    "title_gain",
-    "title_union",
-    "name_gain",
-    "name_union",
+    *(f"{kind}_{column}" for kind in LINK_KINDS for column in ("gain", "union")),
     "back_link",
     "back_links",
     "like_leads",
@@ -205,21 +216,23 @@ def describe(scene: Scene, links: Links, rows: Ints, more: Mapping[str, Floats] 
         "base_place": _places(scene.base.rows, rows),
     }
     at, hit = locate(links.targets, rows)
-    for kind, described in (("title", links.titles), ("name", links.names)):
+    for kind, table in links.tables.items():
         for place, name in enumerate(LINK_COLUMNS):
-            columns[f"{kind}_{name}"] = _chosen(described[:, place], at, hit)
+            columns[f"{kind}_{name}"] = _chosen(table.columns[:, place], at, hit)
     begins, ends = view.words.spans(rows)
     words = view.words.words.rows
     found = view.names.scan(words, begins, ends, view.graph.dead_phrases)
     titles = view.titles.names.rows[rows]
     columns["title_in_question"] = ((titles > 0) & np.isin(titles, scene.question.hashes)).astype(float)
+    columns |= _title_columns(scene, links, rows)
     columns |= _phrase_columns(scene, rows, cosines, found.streams, found.rows)
     covered = cover(words, begins, ends, scene.lexical.words)
     total = max(float(scene.lexical.idf.sum()), 1e-9)
     columns["covered"] = covered @ scene.lexical.idf / total
     lead_covered = cover(words, *view.words.spans(links.leads), scene.lexical.words)
-    for kind, from_lead in (("title", links.title_leads), ("name", links.name_leads)):
-        lead = np.where(hit, from_lead[at], -1) if len(from_lead) else np.full(len(rows), -1)
+    for kind, table in links.tables.items():
+        lead = np.full(len(rows), -1)
+        lead[hit] = table.leads[at[hit]]
         of_lead = lead_covered[np.maximum(lead, 0)]
         columns[f"{kind}_gain"] = np.where(lead >= 0, (covered & ~of_lead) @ scene.lexical.idf / total, 0.0)
         columns[f"{kind}_union"] = np.where(lead >= 0, (covered | of_lead) @ scene.lexical.idf / total, 0.0)
@@ -227,7 +240,24 @@ def describe(scene: Scene, links: Links, rows: Ints, more: Mapping[str, Floats] 
     columns |= _lead_columns(scene, links, rows, found.streams, hashes)
     columns |= more or {}
     # Rounded, so that what differs in the last digit, as sums do by their order, falls on one side of any threshold.
-    return Candidates(rows, np.stack(list(columns.values()), axis=1).round(9))
+    return Candidates(rows, np.stack([columns[name] for name in (*FEATURES, *(more or ()))], axis=1).round(9))
+
+
+def _title_columns(scene: Scene, links: Links, rows: Ints) -> dict[str, Floats]:
+    """Describe which share of a candidate's title stands in the question, and in the leads by their strength."""
+    view = scene.view
+    begins, ends = view.titles.spans(rows)
+    words, lengths = view.titles.words.rows, np.maximum(ends - begins, 1)
+    known = np.unique(words[spread(begins, ends)])
+    held = cover(words, begins, ends, known)
+    in_question = np.isin(known, scene.question.words)
+    in_leads = cover(view.words.words.rows, *view.words.spans(links.leads), known)
+    shares = (held.astype(float) @ in_leads.T.astype(float)) / lengths[:, None]
+    shares[rows[:, None] == links.leads[None, :]] = 0.0
+    return {
+        "title_asked": held @ in_question.astype(float) / lengths,
+        "title_led": (shares * links.strengths).max(axis=1, initial=0.0),
+    }
 
 
 def _phrase_columns(scene: Scene, rows: Ints, cosines: Floats, streams: Ints, names: Ints) -> dict[str, Floats]:
@@ -241,10 +271,10 @@ def _phrase_columns(scene: Scene, rows: Ints, cosines: Floats, streams: Ints, na
         }
     holds = np.zeros((n, len(scene.phrases)), dtype=bool)
     place = np.full(n, float(_FAR))
+    nearest = np.lexsort((scene.view.orders.rows[rows], -cosines.round(12)))
     for column, phrase in enumerate(scene.phrases.tolist()):
         holds[streams[names == phrase], column] = True
-        those = np.flatnonzero(holds[:, column])
-        ranked = those[np.argsort(-cosines[those], kind="stable")]
+        ranked = nearest[holds[nearest, column]]
         place[ranked] = np.minimum(place[ranked], np.arange(len(ranked)))
     idf = scene.phrase_idf
     return {

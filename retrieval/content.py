@@ -32,10 +32,11 @@ def canonical(view: View, names: PassageNames) -> dict[str, Any]:
     mentions = zip(*(column.tolist() for column in graph.all_mentions()), strict=True)
     relations = zip(*(column.tolist() for column in graph.all_relations()), strict=True)
     vectors = view.index.take(living)
+    titled = zip(living.tolist(), *(part.tolist() for part in view.titles.spans(living)), strict=True)
     spans = zip(living.tolist(), *(part.tolist() for part in view.words.spans(living)), strict=True)
     return {
         "words": {passage[row]: view.words.words.rows[begin:end].tolist() for row, begin, end in spans},
-        "titles": {passage[row]: int(view.titles.names.rows[row]) for row in living.tolist()},
+        "titles": {passage[row]: view.titles.words.rows[begin:end].tolist() for row, begin, end in titled},
         "documents": sorted(tuple(sorted(keys)) for keys in members.values()),
         "vectors": {passage[row]: vector.tobytes() for row, vector in zip(living.tolist(), vectors, strict=True)},
         "orders": {passage[row]: int(view.orders.rows[row]) for row in living.tolist()},

@@ -27,7 +27,7 @@ FUNCTION_WORDS = (
     "a about after also an and are as at be been before being between but by can could did do does during for from had "
     "has have having he her hers him his how i if in into is it its may me might my no nor not of on once one only or "
     "our ours out over she should so some such than that the their theirs them then there these they this those to too "
-    "under until up us very was we were what when where which while who whom whose why will with would you your yours s t"
+    "under until up us very was we were what when where which while who whom whose why will with would you your s t"
 )
 _FUNCTION_WORDS = np.unique(hash_keys([FUNCTION_WORDS])[0])
 _NOWHERE = array("q")

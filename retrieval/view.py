@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from memory_graph.graph import Graph, Mentions, Relations, Synonyms, build_graph, empty_graph
 from memory_graph.growing import Growing
-from memory_graph.hashing import hash_keys, names_of
+from memory_graph.hashing import hash_keys
 from memory_graph.store.reading import Changes
 from retrieval.facts import FactIndex
 from retrieval.index import PassageIndex
@@ -103,7 +103,7 @@ def empty_view() -> View:
         phrases=Growing.empty(np.int64),
         names=PhraseNames.of([]),
         words=LexicalIndex.of(np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=np.int64)),
-        titles=Titles.of(np.zeros(0, dtype=np.uint64)),
+        titles=Titles.none(0),
         index=PassageIndex.of(np.zeros((0, 0), dtype=np.float16)),
         graph=empty_graph(),
     )
@@ -123,7 +123,7 @@ def small_view(vectors: NDArray[np.float32], keys: list[str]) -> View:
         phrases=Growing.of(rows),
         names=PhraseNames.of(keys),
         words=LexicalIndex.of(words, ends),
-        titles=Titles.of(names_of(words, ends)),
+        titles=Titles.of(words, ends),
         index=PassageIndex.of(vectors.astype(np.float16)),
         graph=build_graph(
             Mentions(rows, rows, np.ones(n)), Relations.none(), Synonyms.none(), n_passages=n, n_phrases=n
@@ -148,14 +148,15 @@ def advance(view: View, changes: Changes) -> View:
     )
     if not len(view.passages) and not len(view.phrases):  # the first rows are settled at once
         names = PhraseNames.of(list(changes.phrase_keys.values()))
-        words, titles = LexicalIndex.of(changes.words, changes.word_ends), Titles.of(changes.titles)
+        words = LexicalIndex.of(changes.words, changes.word_ends)
+        titles = Titles.of(changes.title_words, changes.title_ends)
         synonyms, synonymy = _synonyms(view, changes, phrases, names, dead_phrases)
         mentions = _mentions(changes, passages, phrases, names, words, view, dead_passages, dead_phrases)
         graph = build_graph(mentions, relations, synonymy, n_passages=len(passages), n_phrases=len(phrases))
     else:
         names = view.names.extended(list(changes.phrase_keys.values()))
         words = view.words.extended(changes.words, changes.word_ends).without(dead_passages)
-        titles = view.titles.extended(changes.titles)
+        titles = view.titles.extended(changes.title_words, changes.title_ends)
         synonyms, synonymy = _synonyms(view, changes, phrases, names, dead_phrases)
         graph = view.graph.extended(
             passages=len(changes.passage_ids),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, case, func, or_, select
 
 from memory_graph.errors import InvalidInput
-from memory_graph.hashing import Hashes, Words, hash_keys, names_of
+from memory_graph.hashing import Words, hash_keys
 from memory_graph.store.collections import Collection, commit_token
 from memory_graph.store.facts import read_facts
 from memory_graph.store.phrase_vectors import read_phrase_vectors
@@ -43,9 +43,9 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 class Changes:
     """What a collection's commits after one version and up to ``version`` added and removed; ``token`` names the last.
 
-    ``passage_ids``, ``document_ids``, ``order_keys``, ``titles`` and ``vectors`` are aligned: (n,) each and (n, dim)
-    float16. ``titles`` are the names that the documents' titles give, hashed, 0 for none. ``words`` are the hashed
-    words of title, heading and text, those of passage i up to ``word_ends[i]``.
+    ``passage_ids``, ``document_ids``, ``order_keys`` and ``vectors`` are aligned: (n,) each and (n, dim) float16.
+    ``words`` are the hashed words of title, heading and text, those of passage i up to ``word_ends[i]``, and
+    ``title_words`` up to ``title_ends[i]`` those of the name that its document's title gives.
     ``mentions`` is (m, 3): passage id, phrase id, count. ``relations`` is (r, 4): passage id, two phrase ids, and how
     many facts of that passage join them. ``phrase_keys`` maps id to key, ids ascending. ``facts`` is (f, 4): those that
     have got a vector, by id, two phrase ids, and an order key; ``fact_vectors`` is (f, dim) float16.
@@ -57,7 +57,8 @@ class Changes:
     passage_ids: Ints
     document_ids: Ints
     order_keys: Ints
-    titles: Hashes
+    title_words: Words
+    title_ends: Ints
     words: Words
     word_ends: Ints
     vectors: NDArray[np.float16]
@@ -77,8 +78,8 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
     """Read what changed after version ``since`` (0: everything that lives)."""
     cid = collection.id
     ids: list[NDArray[np.int64]] = []
-    titles: list[Hashes] = []
-    words, ends, n_words = [np.zeros(0, dtype=np.uint32)], [np.zeros(0, dtype=np.int64)], 0
+    texts: list[tuple[Words, Ints]] = []
+    titles: list[tuple[Words, Ints]] = []
     vectors: list[NDArray[np.float16]] = []
     for rows in read_parts(
         connection,
@@ -99,11 +100,9 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
     ):
         ids.append(np.array([(row.id, row.document_id, order_key(row.key, row.ordinal)) for row in rows]))
         vectors.append(np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2").reshape(len(rows), -1))
-        titles.append(_title_names([row.title for row in rows]))
-        found_words, found_ends = hash_keys([normalize(f"{row.title}\n{row.heading}\n{row.text}") for row in rows])
-        words.append(found_words)
-        ends.append(found_ends + n_words)
-        n_words += len(found_words)
+        called = {title: normalize(title_as_name(title)) for title in {row.title for row in rows}}
+        titles.append(hash_keys([called[row.title] for row in rows]))
+        texts.append(hash_keys([normalize(f"{row.title}\n{row.heading}\n{row.text}") for row in rows]))
     found = select(mentions.c.passage_id, mentions.c.phrase_id, mentions.c.count).where(
         mentions.c.collection_id == cid, mentions.c.version > since
     )
@@ -129,15 +128,17 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
         ):
             gone[kind].append(row_id)
     columns = np.ascontiguousarray(join_parts(ids, 3).T)
+    (words, word_ends), (title_words, title_ends) = _joined_words(texts), _joined_words(titles)
     return Changes(
         version=collection.version,
         token=commit_token(connection, cid, collection.version) or "",
         passage_ids=columns[0],
         document_ids=columns[1],
         order_keys=columns[2],
-        titles=np.concatenate(titles) if titles else np.zeros(0, dtype=np.uint64),
-        words=np.concatenate(words),
-        word_ends=np.concatenate(ends),
+        title_words=title_words,
+        title_ends=title_ends,
+        words=words,
+        word_ends=word_ends,
         vectors=np.concatenate(vectors) if vectors else np.zeros((0, 0), dtype=np.float16),
         phrase_keys={row.id: row.key for rows in read_parts(connection, names) for row in rows},
         mentions=join_parts([np.array([tuple(row) for row in rows]) for rows in read_parts(connection, found)], 3),
@@ -152,11 +153,12 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
     )
 
 
-def _title_names(titles: Sequence[str]) -> Hashes:
-    """Return the hash of the name that each title gives, 0 for none."""
-    known = {title: normalize(title_as_name(title)) for title in set(titles)}
-    names: Hashes = names_of(*hash_keys([known[title] for title in titles]))
-    return np.where([bool(known[title]) for title in titles], names, 0).astype(np.uint64)
+def _joined_words(parts: Sequence[tuple[Words, Ints]]) -> tuple[Words, Ints]:
+    """Join words with where those of each text end, the ends counting from the first word of all."""
+    words = np.concatenate([np.zeros(0, dtype=np.uint32), *(found for found, _ in parts)])
+    before = np.cumsum([0, *(len(found) for found, _ in parts)])
+    ends = [ends + start for (_, ends), start in zip(parts, before[:-1].tolist(), strict=True)]
+    return words, np.concatenate([np.zeros(0, dtype=np.int64), *ends])
 
 
 def count_new_passages(connection: Connection, collection_id: int, since: int, limit: int) -> int:

@@ -60,7 +60,7 @@ def test_a_file_of_triples_is_an_option() -> None:
         ({"set": "."}, "set: must be the name of a folder below"),
         ({"options": ["mode"]}, "options: must be a mapping"),
         ({"options": {"mode": "sparse"}}, "options: mode: must be one of .*dense.*, not 'sparse'"),
-        ({"options": {"moed": "dense"}}, "options: moed: is not an option. There are: mode, .*walk, .*limit"),
+        ({"options": {"moed": "dense"}}, "options: moed: is not an option. There are: mode, rerank, walk, .*limit"),
         ({"options": {"limit": -1}}, "options: limit: must be at least 0"),
         ({"options": {"limit": True}}, "options: limit: must be a whole number, not True"),
         ({"options": {"limit": 2.5}}, "options: limit: must be a whole number, not 2.5"),

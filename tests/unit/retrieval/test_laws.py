@@ -25,7 +25,7 @@ from memory_graph.walk import WalkParams
 from retrieval.graph_search import GraphParams
 from retrieval.index import IndexParams, PassageIndex
 from retrieval.saved_views import SavedViews
-from retrieval.search import Mode, Searcher, SearchRequest
+from retrieval.search import Mode, Rerank, Searcher, SearchRequest
 from retrieval.view import View, advance, compacted, empty_view
 from retrieval.views import ViewCache
 from tests.unit.factories import (
@@ -39,10 +39,13 @@ from tests.unit.factories import (
     outcome,
     replay,
 )
+from tests.unit.rankers import random_ranker
 from tests.unit.views import PassageNames, assert_up_to_date, canonical, fresh, passage_names
 
 EXACT = GraphParams(walk=WalkParams(mode="exact", tolerance=1e-14, max_iterations=1000))
 QUESTIONS = ("Who does Ada Quill like?", "What stood by Lake Orrin?", "rain", "Cora Finch and the Old Mill in Dunmore")
+TITLES = ("", "Dunmore", "Cora Finch", "Lake Orrin (lake)", "The Orrin Mill")
+RANKER = random_ranker(0)  # it looks at everything
 HISTORIES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _number = count()
 
@@ -75,7 +78,7 @@ def memories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memories]:
 def written(draw: st.DrawFn, keys: str = "abcdef") -> LearnedDocument:
     """Return a document of few names, texts and titles, so that documents share all of them."""
     texts = draw(st.lists(st.sampled_from(SENTENCES), max_size=4))
-    return learn_document(draw(st.sampled_from(keys)), *texts, title=draw(st.sampled_from(["", "Dunmore"])))
+    return learn_document(draw(st.sampled_from(keys)), *texts, title=draw(st.sampled_from(TITLES)))
 
 
 @st.composite
@@ -163,8 +166,11 @@ def two_ways(draw: st.DrawFn) -> tuple[list[Step], list[Step]]:
 Ranking = list[tuple[str, int, float]]
 
 
-def search(searcher: Searcher, name: str, question: str, mode: Mode) -> Ranking:
-    found = searcher.search(name, SearchRequest(query=question, top_k=1000, mode=mode))
+WAYS: tuple[tuple[Mode, Rerank | None], ...] = (("dense", None), ("graph", "none"), ("hybrid", None), ("graph", None))
+
+
+def search(searcher: Searcher, name: str, question: str, mode: Mode, rerank: Rerank | None = None) -> Ranking:
+    found = searcher.search(name, SearchRequest(query=question, top_k=1000, mode=mode, rerank=rerank))
     return [(hit.document_id, hit.ordinal, hit.score) for hit in found.hits]
 
 
@@ -184,7 +190,7 @@ def test_exact_searches_do_not_know_in_which_order_things_were_learned(
         key: one.content_hash for key, one in outcome(ways[1]).items()
     }
     views, rebuilt = ViewCache(database), ViewCache(database)
-    followed, afresh = Searcher(database, views, EMBEDDER, EXACT), Searcher(database, rebuilt, EMBEDDER, EXACT)
+    followed, afresh = (Searcher(database, cache, EMBEDDER, EXACT, ranker=RANKER) for cache in (views, rebuilt))
     names, contents = [], []
     for way in ways:
         name, cid = memories.collection()
@@ -197,13 +203,12 @@ def test_exact_searches_do_not_know_in_which_order_things_were_learned(
         contents.append(canonical(views.current(name)[1], passage_names(database, name)))
     assert contents[0] == contents[1]
     for question in QUESTIONS:
-        modes: tuple[Mode, ...] = ("dense", "graph")
-        for mode in modes:
-            expected = search(afresh, names[0], question, mode)
+        for way in WAYS:
+            expected = search(afresh, names[0], question, *way)
             assert len(expected) == len(contents[0]["vectors"])
-            assert_same_ranking(search(afresh, names[1], question, mode), expected)
+            assert_same_ranking(search(afresh, names[1], question, *way), expected)
             for name in names:
-                assert_same_ranking(search(followed, name, question, mode), expected)
+                assert_same_ranking(search(followed, name, question, *way), expected)
 
 
 def test_equal_texts_are_ordered_by_their_names(memories: Memories) -> None:
@@ -218,10 +223,10 @@ def test_equal_texts_are_ordered_by_their_names(memories: Memories) -> None:
             commit_documents(
                 database, cid, *(learn_document(key, SENTENCES[0], SENTENCES[4]) for key in keys[part : part + 10])
             )
-        searcher = Searcher(database, ViewCache(database), EMBEDDER, replace(EXACT, seeds=7))
+        searcher = Searcher(database, ViewCache(database), EMBEDDER, replace(EXACT, seeds=7), ranker=RANKER)
         rankings = []
-        for mode in ("dense", "graph"):
-            hits = searcher.search(name, SearchRequest(query=SENTENCES[0], top_k=12, mode=mode)).hits
+        for mode, rerank in WAYS:
+            hits = searcher.search(name, SearchRequest(query=SENTENCES[0], top_k=12, mode=mode, rerank=rerank)).hits
             rankings.append([(hit.document_id, hit.ordinal) for hit in hits])
         found.append(rankings)
     assert all(one == found[0] for one in found)
@@ -238,9 +243,9 @@ def test_a_push_is_as_close_to_the_exact_walk_as_it_says(
     for step in history:
         replay(database, cid, step)
         for question in QUESTIONS:
-            pushed = fast.search(name, SearchRequest(query=question, top_k=1000))
+            pushed = fast.search(name, SearchRequest(query=question, top_k=1000, rerank="none"))
             walked = [stage.detail for stage in pushed.stages if stage.name == "walk"]
-            expected = search(exact, name, question, "graph")
+            expected = search(exact, name, question, "graph", "none")
             if not walked or not walked[0]:  # nothing to walk on: dense on both paths
                 assert pushed.fallback_reason == "empty_graph" or not expected
                 assert_same_ranking([(h.document_id, h.ordinal, h.score) for h in pushed.hits], expected)
@@ -270,7 +275,8 @@ def changes(version: int, first_id: int, vectors: np.ndarray, removed: np.ndarra
         passage_ids=ids,
         document_ids=ids,
         order_keys=np.random.default_rng(version).integers(-(2**62), 2**62, len(ids)),
-        titles=np.zeros(len(ids), dtype=np.uint64),
+        title_words=np.zeros(0, dtype=np.uint32),
+        title_ends=np.zeros(len(ids), dtype=np.int64),
         words=np.zeros(0, dtype=np.uint32),
         word_ends=np.zeros(len(ids), dtype=np.int64),
         vectors=vectors,

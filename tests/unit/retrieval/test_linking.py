@@ -1,13 +1,16 @@
-"""Names in a question: the longest that the memory knows."""
+"""Names in a question: the longest that the memory knows, and those inside them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
-from memory_graph.text import normalize
-from retrieval.linking import MAX_NAME_WORDS, link_phrases
+from memory_graph.hashing import hash_keys, names_of
+from memory_graph.text import MAX_NAME_WORDS, normalize
+from retrieval.linking import LinkedQuestion, link_question
+from retrieval.names import PhraseNames
 
 KNOWN = [
     "New York",
@@ -24,11 +27,13 @@ KNOWN = [
     "O'Brien",
     "7",
 ]
-ROWS = {normalize(name): row for row, name in enumerate(KNOWN)}
 
 
-def _link(question: str, rows: Mapping[str, int]) -> list[int]:
-    return link_phrases(question, lambda keys: {key: rows[key] for key in keys if key in rows})
+def _link(question: str, known: Sequence[str] = KNOWN, dead: Sequence[int] = ()) -> LinkedQuestion:
+    half = len(known) // 2  # some names have settled, some came later
+    keys = [normalize(name) for name in known]
+    names = PhraseNames.of(keys[:half]).extended(keys[half:])
+    return link_question(question, names, np.array(dead, dtype=np.int64))
 
 
 @pytest.mark.parametrize(
@@ -49,22 +54,44 @@ def _link(question: str, rows: Mapping[str, int]) -> list[int]:
         ("Yorkshire and Newyork", []),
         ("", []),
         ("?!", []),
+        ("\ud800 York \udfff", ["York"]),
     ],
 )
 def test_names_are_found(question: str, found: list[str]) -> None:
-    assert [KNOWN[row] for row in _link(question, ROWS)] == found
+    assert [KNOWN[row] for row in _link(question).phrases] == found
 
 
-def test_a_name_has_at_most_so_many_words() -> None:
+def test_every_place_of_a_name_is_told() -> None:
+    linked = _link("York is near New York City; in York")
+    assert linked.tokens == ["york", "is", "near", "new", "york", "city", "in", "york"]
+    assert linked.spans == [(0, 1, 2), (3, 6, 1), (7, 8, 2)]
+    assert linked.words.tolist() == hash_keys(linked.tokens)[0].tolist()
+
+
+def test_names_inside_others_are_known_too() -> None:
+    linked = _link("New York City Hall")
+    assert linked.inside.tolist() == [0, 1, 2, 3]
+    keys = ["new york", "new york city", "york", "city hall"]
+    assert set(linked.hashes.tolist()) == set(names_of(*hash_keys(keys)).tolist())
+
+
+def test_what_died_is_not_found_and_does_not_hide_what_it_holds() -> None:
+    assert [KNOWN[row] for row in _link("New York City", dead=[1]).phrases] == ["New York"]
+    assert [KNOWN[row] for row in _link("New York City Hall", dead=[0, 1, 2]).phrases] == ["City Hall"]
+
+
+def test_long_names_are_found_whole() -> None:
     longest = " ".join(f"w{number}" for number in range(MAX_NAME_WORDS))
-    rows = {longest: 0, f"{longest} x": 1, "x": 2}
-    assert _link(f"a {longest} b", rows) == [0]
-    assert _link(f"a {longest} x b", rows) == [0, 2]
+    known = [longest, f"{longest} x", "x"]
+    assert _link(f"a {longest} b", known).phrases.tolist() == [0]
+    assert _link(f"a {longest} x b", known).phrases.tolist() == [1]
+    assert _link(f"a {longest} x b", known, dead=[1]).phrases.tolist() == [0, 2]
 
 
 def test_nothing_known_finds_nothing() -> None:
-    assert _link("Where is Ada Quill?", {}) == []
+    linked = _link("Where is Ada Quill?", [])
+    assert (linked.spans, linked.phrases.tolist(), linked.inside.tolist()) == ([], [], [])
 
 
 def test_a_very_long_question_is_read_to_its_end() -> None:
-    assert _link("word " * 20_000 + "York", ROWS) == [KNOWN.index("York")]
+    assert _link("word " * 20_000 + "York").phrases.tolist() == [KNOWN.index("York")]

@@ -10,6 +10,8 @@ import pytest
 from memory_graph.database import Database
 from memory_graph.errors import Conflict, InvalidInput, NotFound
 from memory_graph.store.collections import create_collection, delete_collection
+from retrieval.chains import ChainParams
+from retrieval.graph_search import GraphParams
 from retrieval.search import Searcher, SearchRequest, SearchResult
 from retrieval.testing import HashEmbedder
 from retrieval.views import ViewCache
@@ -20,6 +22,7 @@ from tests.unit.factories import (
     learn_document,
     new_collection,
 )
+from tests.unit.rankers import plain_ranker
 
 DOCUMENTS = [
     learn_document("ada", "Ada Quill painted the harbour.", metadata={"kind": "art"}),
@@ -39,7 +42,7 @@ def cid(database: Database) -> int:
 
 @pytest.fixture
 def searcher(database: Database) -> Searcher:
-    return Searcher(database, ViewCache(database), EMBEDDER)
+    return Searcher(database, ViewCache(database), EMBEDDER, ranker=plain_ranker())
 
 
 def _search(searcher: Searcher, query: str, **fields: Any) -> SearchResult:
@@ -50,9 +53,18 @@ def _keys(found: SearchResult) -> list[str]:
     return [hit.document_id for hit in found.hits]
 
 
-@pytest.mark.parametrize("mode", ["graph", "dense"])
-def test_the_passage_asked_for_comes_first(searcher: Searcher, cid: int, mode: str) -> None:
-    found = _search(searcher, "Ada Quill painted the harbour", mode=mode)
+WAYS = [
+    {"mode": "graph"},
+    {"mode": "graph", "rerank": "none"},
+    {"mode": "hybrid"},
+    {"mode": "dense"},
+]
+every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(way.values()))
+
+
+@every_way
+def test_the_passage_asked_for_comes_first(searcher: Searcher, cid: int, way: dict[str, str]) -> None:
+    found = _search(searcher, "Ada Quill painted the harbour", **way)
     assert found.hits[0].document_id == "ada"
     assert [hit.rank for hit in found.hits] == [1, 2, 3, 4, 5]
     assert [hit.score for hit in found.hits] == sorted((hit.score for hit in found.hits), reverse=True)
@@ -79,30 +91,30 @@ def test_fallbacks_are_named(searcher: Searcher, database: Database) -> None:
     assert _keys(nameless) == ["x", "y"]
 
 
-@pytest.mark.parametrize("mode", ["graph", "dense"])
-def test_an_empty_collection_answers_with_no_hits(searcher: Searcher, database: Database, mode: str) -> None:
+@every_way
+def test_an_empty_collection_answers_with_no_hits(searcher: Searcher, database: Database, way: dict[str, str]) -> None:
     new_collection(database)
-    found = _search(searcher, "Ada Quill", mode=mode)
+    found = _search(searcher, "Ada Quill", **way)
     assert (found.hits, found.version, found.fallback_reason) == ([], 0, None)
 
 
-@pytest.mark.parametrize("mode", ["graph", "dense"])
+@every_way
 @pytest.mark.parametrize(("top_k", "hits"), [(1, 1), (3, 3), (5, 5), (1000, 5)])
 @pytest.mark.usefixtures("cid")
-def test_top_k_means_the_same_in_every_mode(searcher: Searcher, mode: str, top_k: int, hits: int) -> None:
-    found = _search(searcher, "Ada Quill", mode=mode, top_k=top_k)
+def test_top_k_means_the_same_in_every_mode(searcher: Searcher, way: dict[str, str], top_k: int, hits: int) -> None:
+    found = _search(searcher, "Ada Quill", **way, top_k=top_k)
     assert len(found.hits) == hits
     assert len({hit.passage_id for hit in found.hits}) == hits
 
 
-@pytest.mark.parametrize("mode", ["graph", "dense"])
+@every_way
 @pytest.mark.parametrize("top_k", [1, 2, 10])
 @pytest.mark.usefixtures("cid")
-def test_a_filter_limits_what_is_returned(searcher: Searcher, mode: str, top_k: int) -> None:
-    found = _search(searcher, "Ada Quill", mode=mode, filter={"kind": "weather"}, top_k=top_k)
+def test_a_filter_limits_what_is_returned(searcher: Searcher, way: dict[str, str], top_k: int) -> None:
+    found = _search(searcher, "Ada Quill", **way, filter={"kind": "weather"}, top_k=top_k)
     assert set(_keys(found)) <= {"rain", "wind"}
     assert len(found.hits) == min(top_k, 2)
-    assert _search(searcher, "Ada Quill", mode=mode, filter={"kind": "nothing"}).hits == []
+    assert _search(searcher, "Ada Quill", **way, filter={"kind": "nothing"}).hits == []
 
 
 @pytest.mark.usefixtures("cid")
@@ -116,28 +128,84 @@ def test_a_filter_does_not_limit_what_the_walk_crosses(searcher: Searcher) -> No
     assert score["bram"] > 0
 
 
+@pytest.mark.parametrize("rerank", ["none", "chain"])
 @pytest.mark.usefixtures("cid")
-def test_what_the_walk_does_not_reach_follows_in_dense_order(searcher: Searcher, database: Database) -> None:
-    from retrieval.graph_search import GraphParams
-
-    few_seeds = Searcher(database, ViewCache(database), EMBEDDER, GraphParams(seeds=1))
-    found = _search(few_seeds, "Ada Quill painted the harbour", top_k=5)
-    unreached = [hit.document_id for hit in found.hits if hit.score == 0]
-    assert set(unreached) == {"rain", "wind"}
+def test_what_the_walk_does_not_reach_follows_in_dense_order(
+    searcher: Searcher, database: Database, rerank: str
+) -> None:
+    one = ChainParams(by_walk=1, by_base=1)
+    few_seeds = Searcher(database, ViewCache(database), EMBEDDER, GraphParams(seeds=1), one, plain_ranker())
+    found = _search(few_seeds, "Ada Quill painted the harbour", top_k=5, rerank=rerank)
+    assert set(_keys(found)[:3]) == {"ada", "mill", "bram"}
     dense = _keys(_search(searcher, "Ada Quill painted the harbour", mode="dense"))
-    assert unreached == [key for key in dense if key in unreached]
+    assert _keys(found)[3:] == [key for key in dense if key in ("rain", "wind")]
+    scores = [hit.score for hit in found.hits]
+    assert scores == sorted(scores, reverse=True)
 
 
 @pytest.mark.usefixtures("cid")
 def test_a_trace_says_what_each_stage_did(searcher: Searcher) -> None:
     found = _search(searcher, "Ada Quill", filter={"kind": "art"})
     stages = {stage.name: stage for stage in found.stages}
-    assert list(stages) == ["view", "embed", "filter", "dense", "walk", "read"]
+    assert list(stages) == ["view", "embed", "filter", "dense", "lexical", "walk", "chain", "read"]
     assert stages["view"].detail == {"version": 1, "passages": 5, "phrases": 3}
     assert stages["filter"].detail == {"passages": 1}
     assert [one["phrase"] for one in stages["walk"].detail["phrases"]] == ["Ada Quill"]
     assert stages["walk"].detail["damping"] == 0.5
     assert set(found.timings_ms) == {*stages, "total"}
+
+
+@pytest.mark.usefixtures("cid")
+def test_a_trace_tells_over_which_names_chains_led(searcher: Searcher) -> None:
+    """The mill's owner is found from where Ada Quill slept, over the Old Mill."""
+    found = _search(searcher, "Where did Ada Quill sleep?")
+    passage_of = {hit.document_id: hit.passage_id for hit in found.hits}
+    detail = next(stage.detail for stage in found.stages if stage.name == "chain")
+    chains = {one["passage_id"]: one for one in detail["chains"]}
+    assert (
+        chains[passage_of["bram"]].items()
+        >= {
+            "from_passage_id": passage_of["mill"],
+            "over": "name",
+            "phrase": "Old Mill",
+        }.items()
+    )
+    assert any("old mill" in question for question in detail["bridged_questions"])
+
+
+@pytest.mark.parametrize(
+    ("way", "stages"),
+    [
+        ({"mode": "dense"}, ["dense"]),
+        ({"mode": "dense", "rerank": "none"}, ["dense"]),
+        ({"mode": "hybrid"}, ["dense", "lexical"]),
+        ({"mode": "graph", "rerank": "none"}, ["dense", "lexical", "walk"]),
+        ({"mode": "graph", "rerank": "chain"}, ["dense", "lexical", "walk", "chain"]),
+        ({}, ["dense", "lexical", "walk", "chain"]),
+    ],
+)
+@pytest.mark.usefixtures("cid")
+def test_each_way_does_what_it_needs(searcher: Searcher, way: dict[str, str], stages: list[str]) -> None:
+    found = _search(searcher, "Ada Quill", **way)
+    assert [stage.name for stage in found.stages] == ["view", "embed", *stages, "read"]
+
+
+@pytest.mark.parametrize("mode", ["dense", "hybrid"])
+@pytest.mark.usefixtures("cid")
+def test_chains_need_a_graph(searcher: Searcher, mode: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        _search(searcher, "Ada Quill", mode=mode, rerank="chain")
+    assert caught.value.field == "rerank"
+
+
+@pytest.mark.usefixtures("cid")
+def test_words_count_beside_vectors(database: Database) -> None:
+    """A passage that holds a rare word of the question comes before one that is nearer by its vector."""
+    hybrid = Searcher(database, ViewCache(database), EMBEDDER, GraphParams(hybrid_weight=100.0))
+    found = _search(hybrid, "noon noon noon Ada Quill slept at the Old", mode="hybrid")
+    dense = _search(hybrid, "noon noon noon Ada Quill slept at the Old", mode="dense")
+    assert "wind" in _keys(found)[:2]
+    assert _keys(found) != _keys(dense)
 
 
 @pytest.mark.usefixtures("cid")
@@ -235,7 +303,7 @@ def test_searches_while_commits_happen_are_consistent(database: Database, cid: i
     assert set(_keys(last)) == alive[version]
 
 
-def test_the_embedder_is_asked_once_a_search_and_not_for_an_empty_collection(database: Database) -> None:
+def test_the_embedder_is_asked_as_often_as_needed_and_not_for_an_empty_collection(database: Database) -> None:
     class Counting(HashEmbedder):
         calls = 0
 
@@ -249,7 +317,12 @@ def test_the_embedder_is_asked_once_a_search_and_not_for_an_empty_collection(dat
     _search(searcher, "Ada Quill")
     assert embedder.calls == 0
     commit_documents(database, cid, *DOCUMENTS)
+    for way in WAYS[1:]:
+        _search(searcher, "Ada Quill", **way)
+    assert embedder.calls == 3
     _search(searcher, "Ada Quill")
-    assert embedder.calls == 1
+    assert embedder.calls == 5  # and once for all the questions that were asked again
+    _search(Searcher(database, ViewCache(database), embedder, chains=ChainParams(looks=1)), "Ada Quill")
+    assert embedder.calls == 6
     searcher.warm()
-    assert embedder.calls == 2
+    assert embedder.calls == 7  # two passages lead nowhere, so nothing is asked again

@@ -589,7 +589,7 @@ def test_search_finds_and_tells(world: Memory, mode: str) -> None:
 def test_the_trace_of_a_search(world: Memory) -> None:
     trace = world.post("search", query="What did Maren Quill build?", trace=True).json()["trace"]
     names = [stage["name"] for stage in trace["stages"]]
-    assert names == ["view", "embed", "dense", "walk", "read"]
+    assert names == ["view", "embed", "dense", "lexical", "walk", "chain", "read"]
     assert all(stage["ms"] >= 0 for stage in trace["stages"])
 
 
