@@ -114,10 +114,10 @@ def test_the_strongest_lead_is_told(view: View) -> None:
 def test_leads_that_are_equal_but_for_the_last_digit_are_equal() -> None:
     """The first of them is told, however a sum came out."""
     twins = [("", f"{place} holds the tower and Sorn Bay") for place in ("east", "west")]
-    vectors = np.zeros((3, 64), dtype=np.float32)
+    vectors = np.zeros((3, 256), dtype=np.float32)
     vectors[:, 0] = 1.0
     view = view_of([*twins, LEDGER], NAMES, vectors=vectors)
-    query = np.eye(64, dtype=np.float32)[0]
+    query = np.eye(256, dtype=np.float32)[0]
     for leads in ([0, 1], [1, 0]):
         scene = ask(view, QUESTION, query=query)
         links = find_links(scene, np.array(leads), np.array([1.0 - 1e-15, 1.0]), ChainParams())
