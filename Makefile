@@ -26,6 +26,7 @@ stop:
 	deploy/stop.sh
 
 test: setup
+	$(BIN)/sharpwave models pull ms-marco-MiniLM-L-12-v2-int8
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/comparison
 	$(BIN)/python -m pytest tests/integration
 

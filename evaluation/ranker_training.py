@@ -20,9 +20,9 @@ from evaluation.datasets import Dataset
 from evaluation.metrics import Estimate, estimate_mean, recall_at_k
 from memory_graph.errors import InvalidInput
 from retrieval.chain_ranking import Encode, First, Second, look_again, look_first
-from retrieval.chains import SECOND_FEATURES, ChainParams
+from retrieval.chains import FEATURES, SECOND_FEATURES, ChainParams
 from retrieval.graph_search import GraphParams, guard
-from retrieval.ranker import ChainRanker, Linear, Trees
+from retrieval.ranker import ChainRanker, Trees
 from retrieval.scene import Scene, look
 from retrieval.stages import Stages
 from retrieval.view import View
@@ -36,15 +36,17 @@ KS = (2, 5, 10)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingParams:
-    """``folds`` for the cross-validation; ``seeds`` forests of ``trees`` trees with ``leaves`` leaves are summed."""
+    """``folds`` for the cross-validation; ``seeds`` forests of ``trees`` trees are averaged.
+
+    A tree has ``leaves`` leaves, in the first and in the second look.
+    """
 
     folds: int = 5
     seeds: int = 3
     trees: int = 200
-    leaves: int = 8
+    leaves: tuple[int, int] = (8, 16)
     learning_rate: float = 0.05
     least_in_leaf: int = 20
-    regularisation: float = 0.3
     truncation: int = 10
 
 
@@ -145,7 +147,7 @@ def train(
         _score("walk", examples, lambda one: _guarded(one, one.scene.walked, graph)),
     ]
     for fold in range(params.folds):
-        model = _fit_linear([one for one in examples if one.fold != fold], params)
+        model = fit_trees([one for one in examples if one.fold != fold], 1, params)
         for one in examples:
             if one.fold == fold:
                 one.probabilities = model.predict(one.first.candidates.features)
@@ -155,11 +157,11 @@ def train(
         progress("second look", (number + 1) / len(examples))
     ranked: dict[int, Floats] = {}
     for fold in range(params.folds):
-        forest = fit_trees([one for one in examples if one.fold != fold], params)
+        forest = fit_trees([one for one in examples if one.fold != fold], 2, params)
         ranked |= {id(one): forest.predict(one.described(2)[1]) for one in examples if one.fold == fold}
         progress("cross-validation", (fold + 1) / params.folds)
     scores.append(_score("two looks", examples, lambda one: _ranked(one, 2, ranked[id(one)], graph)))
-    return ChainRanker(first=_fit_linear(examples, params), second=fit_trees(examples, params)), scores
+    return ChainRanker(first=fit_trees(examples, 1, params), second=fit_trees(examples, 2, params)), scores
 
 
 def _look_at_all(
@@ -193,39 +195,27 @@ def _look_at_all(
     return examples
 
 
-def _fit_linear(examples: Sequence[_Example], params: TrainingParams) -> Linear:
-    from sklearn.linear_model import LogisticRegression
-
-    features = np.concatenate([one.first.candidates.features for one in examples])
-    labels = np.concatenate([np.isin(one.first.candidates.rows, one.gold) for one in examples])
-    means, scales = features.mean(axis=0), features.std(axis=0)
-    scales[scales == 0] = 1.0
-    model = LogisticRegression(C=params.regularisation, max_iter=2000).fit((features - means) / scales, labels)
-    return Linear(means=means, scales=scales, weights=model.coef_[0], bias=float(model.intercept_[0]))
-
-
-def fit_trees(examples: Sequence[_Example], params: TrainingParams) -> Trees:
-    """Boost trees by LambdaRank over the second look of each example, which is a query to it."""
+def fit_trees(examples: Sequence[_Example], look: int, params: TrainingParams) -> Trees:
+    """Grow a forest over the first look of the examples, to tell gold from others, or the second, to order them."""
     import lightgbm
 
-    described = [one.described(2) for one in examples]
+    described = [one.described(look) for one in examples]
+    labels = [np.isin(rows, one.gold).astype(int) for (rows, _), one in zip(described, examples, strict=True)]
     data = lightgbm.Dataset(
         np.concatenate([features for _, features in described]),
-        np.concatenate([np.isin(rows, one.gold) for (rows, _), one in zip(described, examples, strict=True)]).astype(
-            int
-        ),
-        group=[len(rows) for rows, _ in described],
-        feature_name=list(SECOND_FEATURES),
+        np.concatenate(labels),
+        group=[len(rows) for rows, _ in described] if look == 2 else None,
+        feature_name=list(FEATURES if look == 1 else SECOND_FEATURES),
     )
+    objective = {"objective": "lambdarank", "lambdarank_truncation_level": params.truncation}
     nodes: list[tuple[int, float, int, int]] = []
     values: list[float] = []
     roots = []
     for seed in range(params.seeds):
         forest = lightgbm.train(
             {
-                "objective": "lambdarank",
-                "lambdarank_truncation_level": params.truncation,
-                "num_leaves": params.leaves,
+                **(objective if look == 2 else {"objective": "binary"}),
+                "num_leaves": params.leaves[look - 1],
                 "learning_rate": params.learning_rate,
                 "min_data_in_leaf": params.least_in_leaf,
                 "feature_fraction": 0.7,
@@ -240,13 +230,13 @@ def fit_trees(examples: Sequence[_Example], params: TrainingParams) -> Trees:
             params.trees,
         )
         roots += [_take_apart(tree["tree_structure"], nodes, values) for tree in forest.dump_model()["tree_info"]]
-    columns = list(zip(*nodes, strict=True)) or [(), (), (), ()]
+    columns = np.array(nodes, dtype=np.float64).reshape(-1, 4).T
     return Trees(
         roots=np.array(roots, dtype=np.int64),
-        features=np.array(columns[0], dtype=np.int64),
-        thresholds=np.array(columns[1], dtype=np.float64),
-        lefts=np.array(columns[2], dtype=np.int64),
-        rights=np.array(columns[3], dtype=np.int64),
+        features=columns[0].astype(np.int64),
+        thresholds=columns[1],
+        lefts=columns[2].astype(np.int64),
+        rights=columns[3].astype(np.int64),
         values=np.array(values, dtype=np.float64) / params.seeds,
     )
 

@@ -190,8 +190,7 @@ def rank_by_chains(
     if encode is None:
         return _ranking(scene, first.candidates.rows, probabilities, first.links, [], allowed)
     second = look_again(scene, first, probabilities, params, encode, allowed)
-    raw = ranker.second.predict(second.candidates.features)
-    scores = 1.0 / (1.0 + np.exp(-raw))
+    scores = ranker.second.predict(second.candidates.features)
     return _ranking(scene, second.candidates.rows, scores, second.links, second.bridges.questions, allowed)
 
 

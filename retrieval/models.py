@@ -40,7 +40,7 @@ from retrieval.download import (
     resolve_wheels,
 )
 
-Role = Literal["embedder", "generator", "nlp"]
+Role = Literal["embedder", "generator", "nlp", "reranker"]
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with the model's name, the bytes of it that have come, and its size.
 
@@ -154,7 +154,7 @@ def default_for(role: Role) -> Model:
     for model in registry():
         if model.role == role and model.default:
             return model
-    raise InvalidInput("role", f"{role!r} has no default model; the roles are embedder, generator and nlp")
+    raise InvalidInput("role", f"{role!r} has no default model; embedder, generator and nlp have one")
 
 
 def models_dir() -> Path:

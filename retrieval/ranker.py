@@ -1,7 +1,8 @@
 """The learned weights of the chain ranker: how they are read, and what they make of descriptions.
 
-Two models, from one file that says where they come from: a logistic regression over ``FEATURES``, and trees over
-``SECOND_FEATURES`` (gradient boosting with LambdaRank: Burges 2010; Ke et al. 2017). ``make ranker`` trains them.
+Two forests of decision trees, from one file that says where they come from: the first, over ``FEATURES``, was grown to
+tell needed passages from others (logistic loss), the second, over ``SECOND_FEATURES``, to order them (LambdaRank:
+Burges 2010; Ke et al. 2017). ``make ranker`` grows them.
 """
 
 from __future__ import annotations
@@ -28,21 +29,6 @@ SHIPPED = Path(__file__).parent / "weights" / "chains.json"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Linear:
-    """Logistic regression over standardised features: ``weights`` (f,), ``means`` (f,) and ``scales`` (f,)."""
-
-    means: Floats
-    scales: Floats
-    weights: Floats
-    bias: float
-
-    def predict(self, features: Floats) -> Floats:
-        """Return the probability (k,) that a passage is needed, from descriptions (k, f)."""
-        raw = (features - self.means) / self.scales @ self.weights + self.bias
-        return 1.0 / (1.0 + np.exp(-raw))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Trees:
     """A sum of decision trees, as arrays over all their nodes.
 
@@ -58,8 +44,8 @@ class Trees:
     values: Floats
 
     def predict(self, features: Floats) -> Floats:
-        """Return a score (k,) without unit, higher for what is needed more, from descriptions (k, f)."""
-        scores: Floats = _sum_trees(
+        """Return a score (k,) between 0 and 1, higher for what is needed more, from descriptions (k, f)."""
+        sums: Floats = _sum_trees(
             np.ascontiguousarray(features, dtype=np.float64),
             self.roots,
             self.features,
@@ -68,14 +54,15 @@ class Trees:
             self.rights,
             self.values,
         )
+        scores: Floats = 1.0 / (1.0 + np.exp(-sums))
         return scores
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ChainRanker:
-    """Both models and what is known of where they come from."""
+    """Both forests and what is known of where they come from."""
 
-    first: Linear
+    first: Trees
     second: Trees
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -96,19 +83,11 @@ def read_ranker(path: Path = SHIPPED) -> ChainRanker:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found["format"] != FORMAT:
             raise ValueError(f"it is of format {found['format']}, not {FORMAT}")
-        first, second = dict(found["first"]), dict(found["second"])
-        _check_features("first", first.pop("columns"), FEATURES)
-        _check_features("second", second.pop("columns"), SECOND_FEATURES)
         ranker = ChainRanker(
-            first=Linear(bias=float(first.pop("bias")), **{name: _floats(values) for name, values in first.items()}),
-            second=Trees(
-                thresholds=_floats(second.pop("thresholds")),
-                values=_floats(second.pop("values")),
-                **{name: np.asarray(values, dtype=np.int64) for name, values in second.items()},
-            ),
+            first=_read_trees(found["first"], FEATURES),
+            second=_read_trees(found["second"], SECOND_FEATURES),
             provenance=found["provenance"],
         )
-        _check_shapes(ranker)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InvalidInput(
             str(path), f"holds no weights of the chain ranker ({error}); make ranker trains it"
@@ -116,28 +95,29 @@ def read_ranker(path: Path = SHIPPED) -> ChainRanker:
     return ranker
 
 
-def _check_features(stage: str, found: Sequence[str], expected: Sequence[str]) -> None:
-    if list(found) != list(expected):
-        raise ValueError(f"its {stage} stage was trained on other features")
-
-
-def _check_shapes(ranker: ChainRanker) -> None:
-    """Refuse what would be read outside its arrays."""
-    first, second = ranker.first, ranker.second
-    if not len(first.means) == len(first.scales) == len(first.weights) == len(FEATURES) or (first.scales <= 0).any():
-        raise ValueError("its first stage does not fit the features")
-    nodes, leaves = len(second.features), len(second.values)
-    children = np.concatenate([second.lefts, second.rights, second.roots])
-    if not len(second.thresholds) == len(second.lefts) == len(second.rights) == nodes:
+def _read_trees(found: Mapping[str, Any], expected: Sequence[str]) -> Trees:
+    """Read a forest; refuse one of other features, and what would be read outside its arrays."""
+    values = dict(found)
+    if values.pop("columns") != list(expected):
+        raise ValueError("it was trained on other features")
+    trees = Trees(
+        thresholds=_floats(values.pop("thresholds")),
+        values=_floats(values.pop("values")),
+        **{name: np.asarray(numbers, dtype=np.int64) for name, numbers in values.items()},
+    )
+    nodes, leaves = len(trees.features), len(trees.values)
+    children = np.concatenate([trees.lefts, trees.rights])
+    if not len(trees.thresholds) == len(trees.lefts) == len(trees.rights) == nodes:
         raise ValueError("the trees are not whole")
-    if (children >= nodes).any() or (children < -leaves).any() or not len(second.roots):
-        raise ValueError("the trees lead to nodes that are not there")
-    own = np.tile(np.arange(nodes), 2)
-    inner = np.concatenate([second.lefts, second.rights])
-    if (inner[inner >= 0] <= own[inner >= 0]).any():
+    for places in (children, trees.roots):
+        if places.ndim != 1 or (places >= nodes).any() or (places < -leaves).any():
+            raise ValueError("the trees lead to nodes that are not there")
+    inner = children >= 0
+    if (children[inner] <= np.tile(np.arange(nodes), 2)[inner]).any():
         raise ValueError("the trees go round in circles")
-    if nodes and not 0 <= second.features.min() <= second.features.max() < len(SECOND_FEATURES):
+    if nodes and not 0 <= trees.features.min() <= trees.features.max() < len(expected):
         raise ValueError("the trees look at features that are not there")
+    return trees
 
 
 def _floats(values: Any) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from memory_graph.database import Database
-from memory_graph.errors import InvalidInput
+from memory_graph.errors import InvalidInput, ModelMissing
 from memory_graph.store.reading import filter_documents, phrase_names, read_hits
 from memory_graph.types import Hit
 from retrieval.chain_ranking import rank_by_chains
 from retrieval.chains import ChainParams
+from retrieval.cross_encoder import CrossParams, PairScorer, rank_by_pairs
 from retrieval.embedder import Embedder
 from retrieval.graph_search import GraphParams, fuse, guard
 from retrieval.ranker import ChainRanker, read_ranker
@@ -99,6 +100,8 @@ class Searcher:
         params: GraphParams | None = None,
         chains: ChainParams | None = None,
         ranker: ChainRanker | None = None,
+        scorer: PairScorer | None = None,
+        cross: CrossParams | None = None,
     ) -> None:
         self._database = database
         self._views = views
@@ -106,6 +109,8 @@ class Searcher:
         self._params = params or GraphParams()
         self._chains = chains or ChainParams()
         self._ranker = ranker or read_ranker()
+        self._scorer = scorer
+        self._cross = cross or CrossParams()
 
     def warm(self) -> None:
         """Load the embedder and all that is compiled, so that the first question need not."""
@@ -121,6 +126,8 @@ class Searcher:
         """
         if request.rerank == "chain" and request.mode != "graph":
             raise InvalidInput("rerank", f"chain needs mode graph; it is {request.mode}. Leave it out, or say none.")
+        if request.rerank == "cross" and self._scorer is None:
+            raise ModelMissing("rerank cross needs a reranker, and this search was made without one")
         stages = Stages()
         with stages.measure("view") as detail:
             collection_id, view = self._views.current(collection, min_version=request.min_version)
@@ -135,7 +142,9 @@ class Searcher:
                     documents = filter_documents(connection, collection_id, request.filter)
                     allowed = np.isin(view.document_ids, documents)
                     detail["passages"] = int(allowed.sum())
-            ranked, reason = self._rank(view, query, request, stages, allowed)
+            ranked, reason = self._rank(view, query, self._deepened(request), stages, allowed)
+            if request.rerank == "cross":
+                ranked = self._read_again(view, request.query, ranked, stages)
         scored = [(int(view.passage_ids[row]), score) for row, score in zip(ranked.rows, ranked.scores, strict=True)]
         with stages.measure("read") as detail, self._database.read() as connection:
             hits = read_hits(connection, scored[: request.top_k])
@@ -148,6 +157,22 @@ class Searcher:
             fallback_reason=reason,
             stages=stages.done,
         )
+
+    def _deepened(self, request: SearchRequest) -> SearchRequest:
+        """Return the request with a ``top_k`` that brings all candidates of the cross-encoder."""
+        return replace(request, top_k=max(request.top_k, self._cross.candidates if request.rerank == "cross" else 0))
+
+    def _read_again(self, view: View, question: str, ranked: Ranked, stages: Stages) -> Ranked:
+        """Rank the first of a ranking by what the cross-encoder makes of their texts; the others follow."""
+        assert self._scorer is not None
+        with stages.measure("cross") as detail:
+            first = ranked.rows[: self._cross.candidates]
+            row_of = {int(view.passage_ids[row]): row for row in first}
+            with self._database.read() as connection:
+                hits = read_hits(connection, [(passage_id, 0.0) for passage_id in row_of])
+            found = rank_by_pairs(self._scorer, question, hits)
+            detail |= found.detail
+        return Ranked([row_of[one] for one in found.passage_ids], found.scores).then(ranked)
 
     def _rank(
         self, view: View, query: Query, request: SearchRequest, stages: Stages, allowed: Mask | None
@@ -195,7 +220,7 @@ def _name_phrases(connection: Connection, stages: list[Stage]) -> None:
     found = [
         one
         for stage in stages
-        if stage.name in ("walk", "chain")
+        if stage.name in ("walk", "chain")  # in others "phrases" is a number
         for one in (*stage.detail.get("phrases", ()), *stage.detail.get("chains", ()))
     ]
     names = phrase_names(connection, list({one["phrase_id"] for one in found}))

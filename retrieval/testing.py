@@ -106,3 +106,22 @@ class HashEmbedder:
                 vectors[row, 0] = 1.0
         norms: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True).astype(np.float32)
         return vectors / norms
+
+
+class WordScorer:
+    """Scores a text by the share of the question's words that stand in it: from -6 for none to 6 for all.
+
+    ``asked`` records the question and the texts of every call.
+    """
+
+    name = "words"
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, list[str]]] = []
+
+    def score(self, question: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return float32 of shape (len(texts),)."""
+        self.asked.append((question, list(texts)))
+        wanted = set(words(question))
+        shares = [len(wanted & set(words(text))) / max(len(wanted), 1) for text in texts]
+        return np.array([12.0 * share - 6.0 for share in shares], dtype=np.float32)

@@ -17,6 +17,7 @@ from ingest.jobs import JobQueue
 from memory_graph.database import Database
 from memory_graph.errors import Conflict
 from memory_graph.store.collections import create_collection, list_collections
+from retrieval.cross_encoder import PairScorer
 from retrieval.embedder import Embedder
 from retrieval.generator import Generator
 from service import __version__
@@ -42,9 +43,10 @@ def create_app(
     *,
     embedder: Embedder | None = None,
     generator: Generator | None = None,
+    scorer: PairScorer | None = None,
     url: str | None = None,
 ) -> FastAPI:
-    """Return the service; ``embedder`` and ``generator`` replace those that the settings name.
+    """Return the service; ``embedder``, ``generator`` and ``scorer`` replace those that the settings name.
 
     With ``url`` it leaves word in the data folder that it listens there, for the command line.
     """
@@ -53,7 +55,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = await to_thread(open_database, settings)
-        parts = await to_thread(_make_parts, settings, database, embedder, generator)
+        parts = await to_thread(_make_parts, settings, database, embedder, generator, scorer)
         app.state.services = parts
         ensure_default_collection(database)
         parts.query_log.start()
@@ -115,14 +117,18 @@ def follow_supervisor() -> None:
 
 
 def _make_parts(
-    settings: Settings, database: Database, embedder: Embedder | None, generator: Generator | None
+    settings: Settings,
+    database: Database,
+    embedder: Embedder | None,
+    generator: Generator | None,
+    scorer: PairScorer | None,
 ) -> Services:
     views = open_views(settings, database)
     return Services(
         settings=settings,
         database=database,
         views=views,
-        searcher=open_searcher(settings, database, views, embedder),
+        searcher=open_searcher(settings, database, views, embedder, scorer),
         generator=generator or open_generator(settings),
         jobs=JobQueue(database),
         query_log=QueryLog(database),

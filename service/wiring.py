@@ -13,10 +13,11 @@ from ingest.pipeline import Learner, PipelineParams
 from ingest.splitter import SplitParams, Splitter
 from ingest.worker import Worker, prepare_queue
 from memory_graph.database import Database, check_schema, schema_state, upgrade_schema
-from memory_graph.errors import StoreUnavailable
+from memory_graph.errors import InvalidInput, StoreUnavailable
 from retrieval import models
 from retrieval.answer import AnswerParams
 from retrieval.chains import ChainParams
+from retrieval.cross_encoder import CrossEncoder, PairScorer
 from retrieval.embedded import EmbeddedGenerator
 from retrieval.embedder import Embedder, SentenceTransformerEmbedder
 from retrieval.generator import ClientParams, Generator, OpenAIGenerator
@@ -69,19 +70,48 @@ def open_embedder(settings: Settings) -> Embedder:
     return SentenceTransformerEmbedder(folder, name=settings.embedder, threads=settings.threads)
 
 
-def open_searcher(
-    settings: Settings, database: Database, views: ViewCache | None = None, embedder: Embedder | None = None
-) -> Searcher:
-    """Make what searches: with the settings' embedder and ranker, unless another embedder is given.
+def find_reranker(settings: Settings) -> models.Model:
+    """Return the reranker that the settings name; errors: ``InvalidInput`` for a name that is no reranker's."""
+    known = {model.name: model for model in models.registry() if model.role == "reranker"}
+    if settings.reranker not in known:
+        raise InvalidInput("SHARPWAVE_RERANKER", f"must be one of {', '.join(known)}, not {settings.reranker!r}.")
+    return known[settings.reranker]
 
-    Errors: ``InvalidInput`` for weights of the ranker that cannot be read.
+
+def open_reranker(settings: Settings) -> PairScorer:
+    """Return the cross-encoder, which is loaded when it is first used; what is not in the cache is not fetched then.
+
+    Errors: ``InvalidInput`` for a name that is no reranker's; ``ModelMissing`` or ``ModelCorrupted`` when it is used.
     """
+    model = find_reranker(settings)
+
+    def find() -> Path:
+        root = models.models_dir()
+        models.verify(model, root)  # every byte, which takes less than loading does
+        return models.locate(model, root)
+
+    return CrossEncoder(find, name=model.name, threads=settings.threads)
+
+
+def open_searcher(
+    settings: Settings,
+    database: Database,
+    views: ViewCache | None = None,
+    embedder: Embedder | None = None,
+    scorer: PairScorer | None = None,
+) -> Searcher:
+    """Make what searches: with the settings' embedder, ranker and reranker, unless another one is given.
+
+    Errors: ``InvalidInput`` for weights of the ranker that cannot be read, or a reranker that is none.
+    """
+    scorer = scorer or open_reranker(settings)  # first, because it may refuse and loads nothing yet
     return Searcher(
         database,
         views or open_views(settings, database),
         embedder or open_embedder(settings),
         chains=ChainParams(looks=settings.ranker_looks),
         ranker=read_ranker(settings.ranker) if settings.ranker else None,
+        scorer=scorer,
     )
 
 

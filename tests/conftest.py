@@ -15,6 +15,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from memory_graph.database import Database, upgrade_schema
 from retrieval import models
+from retrieval.cross_encoder import CrossEncoder
 from retrieval.embedder import Embedder, SentenceTransformerEmbedder
 
 REPOSITORY = Path(__file__).parent.parent
@@ -43,6 +44,13 @@ def tokenizer_file(embedder_folder: Path) -> Path:
 def extractor_folder() -> Path:
     """The folder of the default spaCy model."""
     return _model(models.default_for("nlp").name)
+
+
+@pytest.fixture(scope="session")
+def reranker() -> CrossEncoder:
+    """The reranker, which `make test` fetches and `make setup` does not."""
+    folder = _model("ms-marco-MiniLM-L-12-v2-int8")
+    return CrossEncoder(lambda: folder, name=folder.name, threads=2)
 
 
 @pytest.fixture(scope="session")

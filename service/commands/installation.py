@@ -32,7 +32,7 @@ from retrieval import models
 from retrieval.download import Downloader
 from service.commands.output import AsJson, DataDir, console, out, print_json
 from service.settings import Settings, read_settings
-from service.wiring import open_database, open_generator
+from service.wiring import find_reranker, open_database, open_generator
 
 MB = 2**20
 # An ingestion of ordinary size needs some hundred megabytes; below this the next one may fail.
@@ -190,9 +190,15 @@ def _check_models(settings: Settings) -> str:
     names = [settings.embedder, settings.extractor]
     if not settings.generator_url:
         names.append(settings.generator_model or models.default_for("generator").name)
+    # Only those who ask for it need the reranker: it is checked where it is, and not missed where it is not.
+    reranker, note = find_reranker(settings), ""
+    if models.is_present(reranker, root):
+        names.append(reranker.name)
+    else:
+        note = f"; rerank cross would need: sharpwave models pull {reranker.name}"
     for name in names:
         models.verify(models.find(name), root)
-    return f"{', '.join(names)}: every byte as in the registry ({root})"
+    return f"{', '.join(names)}: every byte as in the registry ({root}){note}"
 
 
 def _check_generator(settings: Settings) -> str:

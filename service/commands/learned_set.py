@@ -22,7 +22,7 @@ from retrieval.view import View
 from retrieval.views import ViewCache
 from service.commands.scratch import open_scratch, show_learning
 from service.settings import Settings
-from service.wiring import make_learner, open_embedder
+from service.wiring import make_learner, open_embedder, open_reranker
 
 COLLECTION = "evaluation"
 MAX_PASSAGES = 1000
@@ -36,6 +36,7 @@ class LearnedSet:
         self._database = database
         self._views = ViewCache(database)
         self._embedder = embedder
+        self._scorer = open_reranker(settings)
 
     @property
     def embedder_name(self) -> str:
@@ -55,7 +56,7 @@ class LearnedSet:
 
     def searcher(self, way: Way) -> Searcher:
         """Return what searches this memory in this way; it has searched once, so that no question pays for loading."""
-        searcher = Searcher(self._database, self._views, self._embedder, way.params())
+        searcher = Searcher(self._database, self._views, self._embedder, way.params(), scorer=self._scorer)
         searcher.warm()
         return searcher
 

@@ -38,7 +38,7 @@ def ranker(
     as_json: AsJson = False,
 ) -> None:
     """Learn the weights of the chain ranker, and score them on questions that they were not learned from."""
-    if find_spec("lightgbm") is None or find_spec("sklearn") is None:
+    if find_spec("lightgbm") is None:
         raise InvalidInput("eval ranker", "needs LightGBM: pip install 'sharpwave[bench]'")
     datasets = [load_dataset(folder) for folder in folders]
     names = [dataset.name for dataset in datasets]
