@@ -188,7 +188,7 @@ def _look_at_all(
             view = taught.view
             dense, _ = view.index.search(vector, graph.seeds, ties=view.orders.rows)
             scene = look(view, vector, asked.question, dense, graph, Stages())
-            gold = np.array([row for one in asked.gold_ids for row in rows_of[one]], dtype=np.int64)
+            gold = np.array([row for one in asked.gold_ids for row in rows_of.get(one, ())], dtype=np.int64)
             first = look_first(scene, chains)
             examples.append(_Example(taught, asked, scene, gold, first, fold_of[asked.group]))
             progress("first look", len(examples) / total)

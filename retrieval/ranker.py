@@ -86,7 +86,7 @@ def read_ranker(path: Path = SHIPPED) -> ChainRanker:
         ranker = ChainRanker(
             first=_read_trees(found["first"], FEATURES),
             second=_read_trees(found["second"], SECOND_FEATURES),
-            provenance=found["provenance"],
+            provenance=dict(found["provenance"]),
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InvalidInput(
@@ -103,14 +103,14 @@ def _read_trees(found: Mapping[str, Any], expected: Sequence[str]) -> Trees:
     trees = Trees(
         thresholds=_floats(values.pop("thresholds")),
         values=_floats(values.pop("values")),
-        **{name: np.asarray(numbers, dtype=np.int64) for name, numbers in values.items()},
+        **{name: _whole(numbers) for name, numbers in values.items()},
     )
     nodes, leaves = len(trees.features), len(trees.values)
     children = np.concatenate([trees.lefts, trees.rights])
-    if not len(trees.thresholds) == len(trees.lefts) == len(trees.rights) == nodes:
+    if not len(trees.thresholds) == len(trees.lefts) == len(trees.rights) == nodes or not len(trees.roots):
         raise ValueError("the trees are not whole")
     for places in (children, trees.roots):
-        if places.ndim != 1 or (places >= nodes).any() or (places < -leaves).any():
+        if (places >= nodes).any() or (places < -leaves).any():
             raise ValueError("the trees lead to nodes that are not there")
     inner = children >= 0
     if (children[inner] <= np.tile(np.arange(nodes), 2)[inner]).any():
@@ -125,6 +125,13 @@ def _floats(values: Any) -> Floats:
     if found.ndim != 1 or not np.isfinite(found).all():
         raise ValueError("a list of finite numbers was expected")
     return found
+
+
+def _whole(values: Any) -> Ints:
+    found = _floats(values)
+    if (found != np.floor(found)).any() or (np.abs(found) > 2**31).any():
+        raise ValueError("a list of whole numbers was expected")
+    return found.astype(np.int64)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,8 +29,8 @@ class Settings(BaseSettings):
     ranker_looks: int = Field(default=2, ge=1, le=2)
     extractor: str = "en_core_web_sm-3.8.0"
     extract_facts: bool = True
-    join_synonyms: bool = False
     reranker: str = "ms-marco-MiniLM-L-12-v2-int8"
+    join_synonyms: bool = False
     generator_url: str = ""
     generator_model: str = ""
     generator_api_key: SecretStr = SecretStr("")

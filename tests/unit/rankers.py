@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from retrieval.chains import FEATURES, SECOND_FEATURES
-from retrieval.ranker import ChainRanker, Linear, Trees
+from retrieval.ranker import ChainRanker, Trees
 
 GRADES = 20
 
 
-def linear(bias: float = 0.0, **weights: float) -> Linear:
-    """Weigh a few features, by their names."""
-    values = np.zeros(len(FEATURES))
-    for name, weight in weights.items():
-        values[FEATURES.index(name)] = weight
-    return Linear(means=np.zeros(len(FEATURES)), scales=np.ones(len(FEATURES)), weights=values, bias=bias)
-
-
-def graded(**worth: float) -> Trees:
+def graded(columns: Sequence[str], bias: float = 0.0, **worth: float) -> Trees:
     """Weigh a few features in grades from 0 to 1, each step with a tree of one node."""
-    features = np.repeat([SECOND_FEATURES.index(name) for name in worth], GRADES).astype(np.int64)
+    features = np.repeat([columns.index(name) for name in worth], GRADES).astype(np.int64)
     n = len(features)
-    values = np.zeros(2 * n)
-    values[1::2] = np.repeat(list(worth.values()), GRADES) / GRADES
+    values = np.zeros(2 * n + 1)
+    values[1:-1:2] = np.repeat(list(worth.values()), GRADES) / GRADES
+    values[-1] = bias
     return Trees(
-        roots=np.arange(n),
+        roots=np.append(np.arange(n), -1 - 2 * n),  # the last tree is a leaf
         features=features,
         thresholds=np.tile(np.linspace(0.0, 1.0, GRADES, endpoint=False), len(worth)),
         lefts=-1 - 2 * np.arange(n),
@@ -37,7 +32,9 @@ def graded(**worth: float) -> Trees:
 def plain_ranker() -> ChainRanker:
     """Return a ranker that goes by likeness to the question, and by links from what is like it."""
     weights = {"cosine": 4.0, "lexical": 2.0, "title_strongest": 4.0, "name_strongest": 1.0}
-    return ChainRanker(first=linear(-3.0, **weights), second=graded(**weights, bridge=2.0))
+    return ChainRanker(
+        first=graded(FEATURES, -3.0, **weights), second=graded(SECOND_FEATURES, -3.0, **weights, bridge=2.0)
+    )
 
 
 def random_trees(chance: np.random.Generator, n_features: int, trees: int = 20, nodes: int = 7) -> Trees:
@@ -71,6 +68,6 @@ def random_trees(chance: np.random.Generator, n_features: int, trees: int = 20, 
 
 def random_ranker(seed: int) -> ChainRanker:
     """Return a ranker that looks at everything, for no reason."""
-    chance, n = np.random.default_rng(seed), len(FEATURES)
-    first = Linear(means=chance.normal(size=n), scales=chance.random(n) + 0.5, weights=chance.normal(size=n), bias=-1.0)
-    return ChainRanker(first=first, second=random_trees(chance, len(SECOND_FEATURES)))
+    chance = np.random.default_rng(seed)
+    first, second = (random_trees(chance, len(columns)) for columns in (FEATURES, SECOND_FEATURES))
+    return ChainRanker(first=first, second=second)

@@ -18,7 +18,7 @@ from retrieval.view import View, advance, empty_view
 
 Vectors = NDArray[np.float32]
 
-EMBEDDER = HashEmbedder(64)
+EMBEDDER = HashEmbedder(256)
 FIRST_PASSAGE, FIRST_PHRASE = 100, 10
 
 
