@@ -37,7 +37,8 @@ def _phrases(*rows: int) -> Rows:
 
 
 def _masses(view: View, base: Base, phrases: Rows, params: GraphParams) -> tuple[dict[int, float], list[float]]:
-    walked, passages, (_, names) = walk_from(view, base, phrases, params)
+    walked, passages, (rows, names) = walk_from(view, base, phrases, params)
+    assert rows.tolist() == phrases.tolist()
     assert passages.sum() + names.sum() == pytest.approx(1.0)
     return dict(zip(walked.nodes.tolist(), walked.scores.tolist(), strict=True)), [*passages, *names]
 
