@@ -11,7 +11,7 @@ import yaml
 
 from evaluation.conditions import Condition
 from evaluation.retrieval_eval import list_measures
-from evaluation.ways import Way, check_option, list_choices
+from evaluation.ways import PARITY, Way, check_option, list_choices
 from ingest.files import explain_os_error, show_path
 from memory_graph.errors import InvalidInput
 
@@ -118,6 +118,7 @@ def _parse_condition(place: str, entry: Any) -> Condition:
     limit = _Fields(f"{place}: options", {"limit": options.pop("limit", 0)}).take("limit", int)
     if limit < 0:
         raise InvalidInput(f"{place}: options: limit", "must be at least 0.")
+    openie = _parse_openie(f"{place}: options: openie", options.pop("openie", None))
     tolerance = _check_percent(f"{place}: tolerance", taken.take("tolerance", _NUMBER))
     expect = taken.take("expect", dict)
     if not expect:
@@ -126,20 +127,37 @@ def _parse_condition(place: str, entry: Any) -> Condition:
     return Condition(
         name=name,
         set=str(folder),
-        way=_parse_way(f"{place}: options", options),
+        way=_parse_way(f"{place}: options", options, openie),
         limit=limit,
+        openie=openie,
         tolerance=tolerance,
         expect={measure: _parse_score(f"{place}: expect", measure, score) for measure, score in expect.items()},
     )
 
 
-def _parse_way(place: str, options: Mapping[Any, Any]) -> Way:
+def _parse_openie(place: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or not value or PurePosixPath(value).name != value:
+        raise InvalidInput(place, f"must be the name of a file in the set's folder, not {value!r}.")
+    return value
+
+
+def _parse_way(place: str, options: Mapping[Any, Any], openie: str) -> Way:
     known = list_choices()
     for name, value in options.items():
         if name not in known:
-            raise InvalidInput(f"{place}: {name}", f"is not an option. There are: {', '.join([*known, 'limit'])}.")
+            raise InvalidInput(
+                f"{place}: {name}", f"is not an option. There are: {', '.join([*known, 'limit', 'openie'])}."
+            )
         check_option(f"{place}: {name}", name, value)
-    return Way(**options)
+    way = Way(**options)
+    if way.parity and not openie:
+        raise InvalidInput(f"{place}: parity", "ranks by triples: name their file with openie.")
+    if way.parity and way != PARITY:
+        others = ", ".join(name for name in way.changed if name != "parity")
+        raise InvalidInput(f"{place}: parity", f"goes without {others}.")
+    return way
 
 
 def _parse_score(place: str, measure: Any, score: Any) -> float:

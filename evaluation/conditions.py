@@ -24,20 +24,31 @@ class Condition:
 
     ``set`` is the folder below a data root. ``expect`` has per cent by measure; a measured score may be ``tolerance``
     points above or below. With ``limit`` only so many questions are asked, drawn with a fixed seed; 0 asks all.
+    ``openie`` is a file of entities and triples in the set's folder that are learned in place of what spaCy finds.
     """
 
     name: str
     set: str
     way: Way
     limit: int = 0
+    openie: str = ""
     tolerance: float
     expect: Mapping[str, float]
 
     @property
     def command(self) -> str:
         """The command that prints these scores, with the set's folder as it is named here."""
-        options = {"mode": self.way.mode} | self.way.changed | ({"limit": self.limit} if self.limit else {})
-        return " ".join(["sharpwave eval", self.set, *(f"--{name} {value}" for name, value in options.items())])
+        options: dict[str, Any] = {} if self.way.parity else {"mode": self.way.mode}
+        options |= self.way.changed
+        options |= {"limit": self.limit} if self.limit else {}
+        options |= {"openie": f"{self.set}/{self.openie}"} if self.openie else {}
+        told = (f"--{name}" if value is True else f"--{name} {value}" for name, value in options.items())
+        return " ".join(["sharpwave eval", self.set, *told])
+
+    @property
+    def needed(self) -> str:
+        """What must lie below a data root: the set's folder, or the file of triples in it."""
+        return f"{self.set}/{self.openie}" if self.openie else self.set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +88,16 @@ Measure: TypeAlias = Callable[[Path, Sequence[Condition]], Iterator[Scores]]
 
 
 def check_conditions(conditions: Sequence[Condition], roots: Sequence[Path], measure: Measure) -> Iterator[Verdict]:
-    """Measure the conditions set by set and yield a verdict for each; those of one set come together.
+    """Measure the conditions set by set and yield a verdict for each; those that learn the same come together.
 
-    A set is the folder of its name below the first of ``roots`` that has one; without one its conditions are SKIPPED.
+    A set is the folder of its name below the first of ``roots`` that has one, with its file of triples where one is
+    named; without one its conditions are SKIPPED.
     """
-    for name in dict.fromkeys(condition.set for condition in conditions):
-        of_set = [condition for condition in conditions if condition.set == name]
-        folder = next((root / name for root in roots if (root / name).is_dir()), None)
+    for needed in dict.fromkeys(condition.needed for condition in conditions):
+        of_set = [condition for condition in conditions if condition.needed == needed]
+        name, openie = of_set[0].set, of_set[0].openie
+        folders = [root / name for root in roots if (root / name).is_dir()]
+        folder = next((one for one in folders if not openie or (one / openie).is_file()), None)
         if folder is None:
             yield from (Verdict(condition=condition, state="SKIPPED") for condition in of_set)
             continue
@@ -106,7 +120,8 @@ def describe_verdict(verdict: Verdict) -> str:
     """Write a verdict in one line: measured and, in brackets, expected, in per cent."""
     condition = verdict.condition
     if not verdict.measured:
-        return f"{verdict.state:<8}{condition.name}: there is no folder {condition.set}"
+        kind = "file" if condition.openie else "folder"
+        return f"{verdict.state:<8}{condition.name}: there is no {kind} {condition.needed}"
     scores = []
     for measure, expected in condition.expect.items():
         right = f"not {expected:.1f}" if verdict.missed(measure) else f"{expected:.1f}"
@@ -120,9 +135,10 @@ def make_markdown(conditions: Iterable[Condition]) -> str:
     rows.append(["---" if column < 3 else "---:" for column in range(len(rows[0]))])
     for condition in conditions:
         questions = f" ({condition.limit} questions)" if condition.limit else ""
+        triples = f", {condition.openie}" if condition.openie else ""
         scores = [f"{condition.expect[one]:.1f}" if one in condition.expect else "–" for one in SHOWN]
         tolerance = f"{condition.tolerance:.1f}"
-        rows.append([condition.name, condition.set + questions, condition.way.name, *scores, tolerance])
+        rows.append([condition.name, condition.set + triples + questions, condition.way.name, *scores, tolerance])
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
 
 

@@ -19,16 +19,20 @@ WalkMode: TypeAlias = Literal["push", "exact"]
 class Way:
     """One way of searching. A field is an option of ``eval`` and of a condition, by the same name.
 
+    ``parity`` is HippoRAG 2's ranking in the place of a search, and goes without the other options.
     A new option is a field here with the default of the search, and a line in ``request`` or in ``params``.
     """
 
     mode: Mode = "graph"
     rerank: Rerank | None = None
     walk: WalkMode = "push"
+    parity: bool = False
 
     @property
     def name(self) -> str:
-        """The mode, and behind it what is not the default; no white space: ``graph``, ``graph,walk=exact``."""
+        """``parity``, or the mode and behind it what is not the default; no white space: ``graph,walk=exact``."""
+        if self.parity:
+            return "parity"
         others = (f"{name}={value}" for name, value in self.changed.items() if name != "mode")
         return ",".join([self.mode, *others])
 
@@ -52,6 +56,9 @@ class Way:
         """Return how the graph is walked, else with the defaults."""
         params = GraphParams()
         return replace(params, walk=replace(params.walk, mode=self.walk))
+
+
+PARITY = Way(parity=True)
 
 
 def list_choices() -> dict[str, tuple[Any, ...]]:

@@ -6,12 +6,11 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 
-from ingest.extraction import ExtractionParams, Extractor, SpacyExtractor
+from ingest.extraction import Extractor
 from memory_graph.types import Extraction
 
 # What the child returns: the extractions, and the seconds that they took it.
@@ -21,11 +20,13 @@ _extractor: Extractor | None = None
 
 
 class ExtractionPool:
-    """One child process that extracts; it is started with the first texts and again if it dies."""
+    """One child process that extracts; it is started with the first texts and again if it dies.
 
-    def __init__(self, model: Path, params: ExtractionParams | None = None) -> None:
-        self._model = model
-        self._params = params or ExtractionParams()
+    ``build`` makes the extractor there: it is pickled, so a class or a ``partial`` of one.
+    """
+
+    def __init__(self, build: Callable[[], Extractor]) -> None:
+        self._build = build
         self._pool: ProcessPoolExecutor | None = None
         # One thread submits ahead while another collects, and starts the child again when it died.
         self._lock = threading.Lock()
@@ -39,7 +40,7 @@ class ExtractionPool:
                     # A fresh interpreter: a fork of a process with torch's and DBOS's threads could deadlock.
                     mp_context=multiprocessing.get_context("spawn"),
                     initializer=_start_child,
-                    initargs=(self._model, self._params),
+                    initargs=(self._build,),
                 )
             try:
                 return self._pool.submit(_extract, list(texts))
@@ -77,10 +78,10 @@ class ExtractionPool:
                 self._pool = None
 
 
-def _start_child(model: Path, params: ExtractionParams) -> None:
+def _start_child(build: Callable[[], Extractor]) -> None:
     global _extractor
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _extractor = SpacyExtractor(model, params)
+    _extractor = build()
 
 
 def _die_with_parent() -> None:

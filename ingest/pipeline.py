@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Full, Queue
 from threading import Event, Thread
@@ -21,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from ingest.extraction_pool import Extracted, ExtractionPool
+from ingest.batch import Batch, Computed, Prepared, fact_keys, learned_document, phrase_keys
+from ingest.extraction_pool import ExtractionPool
 from ingest.formats import ReadLimits
 from ingest.readers import read_bytes, read_file
 from ingest.splitter import Splitter
@@ -31,13 +31,12 @@ from memory_graph.errors import UnreadableDocument
 from memory_graph.store import jobs as job_store
 from memory_graph.store.collections import bind_embedder
 from memory_graph.store.jobs import Failure, Item
-from memory_graph.store.learning import Commit, LearnedDocument, LearnedPassage, known_hashes, known_vectors
-from memory_graph.text import hash_text, title_as_name
-from memory_graph.types import Document, Extraction, Mention, Passage
-from retrieval.embedder import Embedder, passage_input
+from memory_graph.store.learning import Commit, known_hashes, known_vectors
+from memory_graph.store.phrase_vectors import known_phrase_vectors
+from memory_graph.text import hash_text
+from memory_graph.types import Document, Extraction, FactKey
+from retrieval.embedder import Embedder
 
-# A title names what its passages are about: it counts twice in each of them.
-TITLE_COUNT = 2
 # A batch of nothing but known documents and failures ends here.
 MAX_NOTES = 1000
 # From so many attempts without progress on, an item is read alone.
@@ -48,53 +47,16 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineParams:
-    """``batch_passages`` are committed together; ``max_attempts`` bounds how often an item may take its worker down."""
+    """``batch_passages`` are committed together; ``max_attempts`` bounds how often an item may take its worker down.
+
+    ``embed_facts`` gives facts vectors: it costs a third of a passage's time each, and facts that were read off verbs
+    found nothing more. ``embed_phrases`` gives names vectors, by which views join those that mean the same.
+    """
 
     batch_passages: int = 256
     max_attempts: int = 10
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A document split into passages, with the hash of what each embeds."""
-
-    item_id: int
-    document: Document
-    content_hash: str
-    passages: Sequence[Passage]
-    text_hashes: Sequence[str]
-
-    @property
-    def inputs(self) -> list[str]:
-        """What is embedded, one a passage."""
-        return [passage_input(self.document.title, p.heading, p.text) for p in self.passages]
-
-
-@dataclass
-class Batch:
-    """What one commit will write, in the order in which it was read."""
-
-    prepared: list[Prepared] = field(default_factory=list)
-    known: list[tuple[int, int]] = field(default_factory=list)  # (item, size) of documents that are there already
-    failures: list[tuple[int, Failure]] = field(default_factory=list)
-    ended: list[tuple[int, Failure | None]] = field(default_factory=list)
-    texts: dict[str, str] = field(default_factory=dict)  # by text hash, each once
-    extraction: Future[Extracted] | None = None
-    read_s: float = 0.0
-    settle: bool = False  # nothing more is read before this is learned
-
-    @property
-    def passages(self) -> int:
-        return sum(len(one.passages) for one in self.prepared)
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.prepared and not self.notes
-
-    @property
-    def notes(self) -> int:
-        """What is to be written down beside the documents."""
-        return len(self.known) + len(self.ended) + len(self.failures)
+    embed_facts: bool = False
+    embed_phrases: bool = False
 
 
 class Border:
@@ -273,8 +235,16 @@ class Learner:
         extractions, seconds["extract"] = self._collect(batch)
         seconds["wait"] = time.perf_counter() - start
         start = time.perf_counter()
+        computed = Computed(vectors=vectors, extractions=extractions)
+        if self._params.embed_facts:
+            computed.facts = self._embed_facts(extractions)
+        if self._params.embed_phrases:
+            computed.phrases = self._embed_phrases(collection_id, batch, extractions)
+        if self._params.embed_facts or self._params.embed_phrases:
+            seconds["embed_names"] = time.perf_counter() - start
+        start = time.perf_counter()
         with self._database.write() as connection:
-            self._commit(connection, job_id, collection_id, batch, vectors, extractions)
+            self._commit(connection, job_id, collection_id, batch, computed)
             seconds["commit"] = time.perf_counter() - start
             job_store.note_time(connection, job_id, seconds)
 
@@ -291,6 +261,21 @@ class Learner:
         vectors.update(zip(missing, computed, strict=True))
         return vectors
 
+    def _embed_facts(self, extractions: Mapping[str, Extraction | None]) -> dict[FactKey, NDArray[np.float16]]:
+        keys = fact_keys(extractions.values())
+        vectors = self._embedder.encode([" ".join(key) for key in keys]).astype(np.float16)
+        return dict(zip(keys, vectors, strict=True))
+
+    def _embed_phrases(
+        self, collection_id: int, batch: Batch, extractions: Mapping[str, Extraction | None]
+    ) -> dict[str, NDArray[np.float16]]:
+        keys = phrase_keys(batch.prepared, extractions.values())
+        with self._database.read() as connection:
+            vectors = known_phrase_vectors(connection, collection_id, keys)
+        missing = [key for key in keys if key not in vectors]
+        vectors.update(zip(missing, self._embedder.encode(missing).astype(np.float16), strict=True))
+        return vectors
+
     def _collect(self, batch: Batch) -> tuple[dict[str, Extraction | None], float]:
         if batch.extraction is None:
             return {}, 0.0
@@ -303,8 +288,7 @@ class Learner:
         job_id: str,
         collection_id: int,
         batch: Batch,
-        vectors: Mapping[str, NDArray[np.float16]],
-        extractions: Mapping[str, Extraction | None],
+        computed: Computed,
     ) -> None:
         commit = Commit(connection, collection_id)
         if job_store.job_head(connection, job_id)["state"] not in job_store.UNFINISHED:
@@ -322,11 +306,11 @@ class Learner:
             if not is_live(one.item_id):
                 continue
             size = len(one.document.text.encode("utf-8", "replace"))
-            if any(extractions[text_hash] is None for text_hash in one.text_hashes):
+            if any(computed.extractions[text_hash] is None for text_hash in one.text_hashes):
                 error = "the extractor's process died on a passage of it"
                 failures.append((one.item_id, Failure(name=one.document.id, reason="extraction_crashed", error=error)))
                 continue
-            learned = commit.write(_learned(one, vectors, extractions), job_id)
+            learned = commit.write(learned_document(one, computed), job_id)
             job_store.advance_item(
                 connection,
                 one.item_id,
@@ -345,25 +329,6 @@ class Learner:
         version = commit.finish()
         if commit.changed:
             job_store.note_version(connection, job_id, version)
-
-
-def _learned(
-    prepared: Prepared, vectors: Mapping[str, NDArray[np.float16]], extractions: Mapping[str, Extraction | None]
-) -> LearnedDocument:
-    name = title_as_name(prepared.document.title)
-    title = (Mention(name, TITLE_COUNT),) if name else ()
-    passages = []
-    for passage, text_hash in zip(prepared.passages, prepared.text_hashes, strict=True):
-        found = extractions[text_hash] or Extraction()
-        passages.append(
-            LearnedPassage(
-                passage=passage,
-                text_hash=text_hash,
-                vector=vectors[text_hash],
-                extraction=Extraction(mentions=(*title, *found.mentions), triples=found.triples),
-            )
-        )
-    return LearnedDocument(document=prepared.document, content_hash=prepared.content_hash, passages=passages)
 
 
 def _put(batches: Queue[Batch | BaseException | None], batch: Batch | BaseException | None, stop: Event) -> bool:

@@ -166,6 +166,28 @@ facts = Table(
     **NEVER_REUSED,
 )
 
+# Vectors of facts, where they were embedded when they were learned.
+fact_embeddings = Table(
+    "fact_embeddings",
+    metadata,
+    Column("fact_id", Id, ForeignKey("facts.id"), primary_key=True, autoincrement=False),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("vector", LargeBinary, nullable=False),  # float16, little endian, unit length
+    Column("version", BigInteger, nullable=False),
+    Index(None, "collection_id", "version"),
+)
+
+# Vectors of phrases, where they were embedded when they were learned.
+phrase_embeddings = Table(
+    "phrase_embeddings",
+    metadata,
+    Column("phrase_id", Id, ForeignKey("phrases.id"), primary_key=True, autoincrement=False),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("vector", LargeBinary, nullable=False),  # float16, little endian, unit length
+    Column("version", BigInteger, nullable=False),
+    Index(None, "collection_id", "version"),
+)
+
 fact_sources = Table(
     "fact_sources",
     metadata,
@@ -193,7 +215,7 @@ tombstones = Table(
     metadata,
     Column("collection_id", Id, ForeignKey("collections.id"), primary_key=True),
     Column("version", BigInteger, primary_key=True),
-    Column("kind", String(16), primary_key=True),  # passage | phrase
+    Column("kind", String(16), primary_key=True),  # passage | phrase | fact (that had a vector)
     Column("row_id", Id, primary_key=True),
 )
 

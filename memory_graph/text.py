@@ -9,6 +9,10 @@ import regex
 
 # Marks (\p{M}) belong to words: without them Devanagari, Thai or Arabic vowel signs would cut words apart.
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+# Scripts in which two characters are a whole name.
+_DENSE = regex.compile(r"[\p{Han}\p{Hangul}\p{Hiragana}\p{Katakana}]")
+_LETTER = regex.compile(r"[\p{L}\p{N}]")
+_SHORT_NAME = 2
 _TRAILING_PARENTHESIS = regex.compile(r"\s*\([^()]*\)\s*$")
 _ARTICLES = ("the ", "a ", "an ")
 
@@ -25,6 +29,19 @@ def words(text: str) -> list[str]:
 def normalize(text: str) -> str:
     """Return the key under which a phrase is known: its normalised words joined by single spaces."""
     return " ".join(words(text))
+
+
+def is_linkable(key: str) -> bool:
+    """Tell whether a phrase is long enough for its vector to say what it means: more than two letters or digits.
+
+    A character of Chinese, Japanese or Korean counts for two.
+    """
+    return len(_LETTER.findall(key)) + len(_DENSE.findall(key)) > _SHORT_NAME
+
+
+def fact_key(subject: str, predicate: str, object_: str) -> tuple[str, str, str]:
+    """Return the key under which a triple is known: its phrases' keys around the predicate as it was read."""
+    return normalize(subject), predicate, normalize(object_)
 
 
 def title_name(title: str) -> str:

@@ -60,6 +60,10 @@ class Triple:
     object: str
 
 
+FactKey: TypeAlias = tuple[str, str, str]
+"""A fact under its phrases' keys: what stays the same however its names were written."""
+
+
 @dataclass(frozen=True)
 class Extraction:
     """What an extractor found in one passage."""

@@ -42,6 +42,16 @@ def canonical(view: View, names: PassageNames) -> dict[str, Any]:
         "orders": {passage[row]: int(view.orders.rows[row]) for row in living.tolist()},
         "phrases": sorted(phrase.values()),
         "mentions": Counter({(passage[p], phrase[h]): count for p, h, count in mentions}),
+        "facts": {
+            (int(view.facts.orders.rows[row]), *(phrase[int(end)] for end in view.facts.ends.rows[row])): (
+                view.facts.vectors.take(np.array([row])).tobytes()
+            )
+            for row in np.setdiff1d(np.arange(len(view.facts.ids)), view.facts.dead).tolist()
+        },
+        "synonyms": {
+            tuple(sorted((phrase[left], phrase[right]))): count
+            for left, right, count in zip(*(column.tolist() for column in graph.all_synonyms()), strict=True)
+        },
         "relations": Counter({(passage[p], phrase[a], phrase[b]): count for p, a, b, count in relations}),
     }
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from memory_graph.graph import Shares
 from memory_graph.walk import Walk, WalkParams, walk
+from retrieval.fact_linking import LinkedFacts
+from retrieval.facts import FactParams, join_seeds
 from retrieval.lexical import LexicalParams, Matches
 from retrieval.view import View
 
@@ -20,7 +22,8 @@ Floats = NDArray[np.float64]
 class GraphParams:
     """How the reset vector is made.
 
-    ``phrase_share`` of the mass starts at the question's phrases, in proportion to idf; the rest at the ``seeds``
+    ``phrase_share`` of the mass starts at the question's phrases, in proportion to idf, and a share of ``facts`` at the
+    phrases of the nearest facts, where there are any with vectors; the rest at the ``seeds``
     passages nearest by vector and the ``seeds`` best by words, in proportion to exp(``dense_weight`` · cosine +
     ``lexical_weight`` · BM25 / the best BM25): large weights start sharply. Nothing there looks at the whole memory, so
     that what a question finds does not drift as it grows. In mode *hybrid* passages are ranked by cosine +
@@ -28,7 +31,8 @@ class GraphParams:
 
     The ``guard`` nearest passages stay among the first ``guard_within``: a ranking may lead away from the one passage
     that a single-hop question needs. Relation edges are not walked: those of facts that were read without a language
-    model neither helped nor harmed on the development sets.
+    model neither helped nor harmed on the development sets. Synonymy edges get a small share where there are any; a
+    large one harmed.
     """
 
     phrase_share: float = 0.3
@@ -39,7 +43,12 @@ class GraphParams:
     guard: int = 2
     guard_within: int = 5
     lexical: LexicalParams = field(default_factory=LexicalParams)
-    walk: WalkParams = field(default_factory=lambda: WalkParams(shares=Shares(relation=0.0)))
+    facts: FactParams = field(default_factory=FactParams)
+    walk: WalkParams = field(default_factory=lambda: WalkParams(shares=Shares(relation=0.0, synonymy=0.1)))
+
+    def __post_init__(self) -> None:
+        if self.phrase_share + self.facts.share > 1.0:
+            raise ValueError("phrase_share and the share of facts are parts of one mass: together at most 1")
 
     @property
     def exact(self) -> bool:
@@ -57,26 +66,42 @@ class Base:
     scores: Floats
 
 
-def fuse(view: View, query: NDArray[np.float32], dense: Ints, lexical: Matches, weights: tuple[float, float]) -> Base:
+def fuse(
+    view: View,
+    query: NDArray[np.float32],
+    dense: Ints,
+    lexical: Matches,
+    weights: tuple[float, float],
+    facts: LinkedFacts | None = None,
+) -> Base:
     """Rank what was found by vector and by words by the weighted sum of cosine and relative BM25.
 
-    Ties go by what passages are called.
+    Passages that state one of the ``facts`` come in too, and what they state counts in the place of a part of the
+    cosine. Ties go by what passages are called.
     """
-    rows = np.unique(np.concatenate([dense, lexical.rows]))
+    rows = np.unique(np.concatenate([dense, lexical.rows] + ([facts.stated] if facts else [])))
     # In double precision, row by row: the same in whatever company.
     cosines = np.vecdot(view.index.take(rows).astype(np.float64), query.astype(np.float64))
     sums = lexical.sums
     relative = sums[rows] / sums[lexical.rows[0]] if len(lexical.rows) else np.zeros(len(rows))
-    scores = weights[0] * cosines + weights[1] * relative
+    scores = weights[0] * (facts.weigh(rows, cosines) if facts else cosines) + weights[1] * relative
     order = np.lexsort((view.orders.rows[rows], -scores.round(12)))
     return Base(rows[order], cosines[order], relative[order], scores[order])
 
 
-def walk_from(view: View, base: Base, phrases: Ints, params: GraphParams) -> tuple[Walk, Floats, Floats]:
-    """Walk from passages and from the question's phrases; returns the walk and the mass that each started with."""
+def walk_from(
+    view: View, base: Base, phrases: Ints, params: GraphParams, facts: LinkedFacts | None = None
+) -> tuple[Walk, Floats, tuple[Ints, Floats]]:
+    """Walk from passages, from the question's phrases and from those of facts.
+
+    Returns the walk, the mass that each passage started with, and the rows and masses of the phrases.
+    """
     idf = view.graph.idf_of(phrases)
     share = params.phrase_share if len(phrases) else 0.0
     phrase_masses = share * idf / idf.sum() if len(phrases) else idf
+    if facts is not None:
+        phrases, phrase_masses = join_seeds((phrases, phrase_masses), (facts.phrases, facts.masses))
+        share += float(facts.masses.sum())
     sharpened = np.exp(base.scores - base.scores[0])
     passage_masses = (1.0 - share) * sharpened / sharpened.sum()
     walked = walk(
@@ -85,7 +110,7 @@ def walk_from(view: View, base: Base, phrases: Ints, params: GraphParams) -> tup
         np.concatenate([passage_masses, phrase_masses]),
         params.walk,
     )
-    return walked, passage_masses, phrase_masses
+    return walked, passage_masses, (phrases, phrase_masses)
 
 
 def best_rows(rows: Ints, scores: Floats, orders: Ints, k: int) -> tuple[Ints, Floats]:

@@ -26,9 +26,11 @@ from numpy.typing import NDArray
 
 from memory_graph.graph import Graph
 from memory_graph.growing import Growing
+from retrieval.facts import FactIndex
 from retrieval.index import PassageIndex
 from retrieval.lexical import LexicalIndex
 from retrieval.names import PhraseNames
+from retrieval.synonyms import SynonymIndex
 from retrieval.titles import Titles
 from retrieval.view import View
 
@@ -143,6 +145,8 @@ def write_view(view: View, folder: Path) -> None:
         **{f"names_{name}": array for name, array in view.names.to_arrays().items()},
         **{f"words_{name}": array for name, array in view.words.to_arrays().items()},
         **{f"titles_{name}": array for name, array in view.titles.to_arrays().items()},
+        **({f"facts_{name}": array for name, array in view.facts.to_arrays().items()} if len(view.facts) else {}),
+        **({f"synonyms_{name}": array for name, array in view.synonyms.to_arrays().items()} if view.synonyms else {}),
     }
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
@@ -193,6 +197,8 @@ def _load(folder: Path, manifest: dict[str, Any]) -> View:
         titles=Titles.from_arrays(_part(arrays, "titles_")),
         index=PassageIndex.load(folder / "index"),
         graph=Graph.from_arrays(_part(arrays, "graph_")),
+        facts=FactIndex.from_arrays(_part(arrays, "facts_")),
+        synonyms=SynonymIndex.from_arrays(_part(arrays, "synonyms_")),
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from memory_graph.hashing import Ints
 from memory_graph.push import GraphArrays, arrays_of
+from retrieval.fact_linking import LinkedFacts
 from retrieval.graph_search import Base, GraphParams, best_rows, fuse, walk_from
 from retrieval.lexical import Matches
 from retrieval.linking import LinkedQuestion, link_question
@@ -79,16 +80,24 @@ def match_words(view: View, question: LinkedQuestion, params: GraphParams, stage
     return found
 
 
-def look(view: View, query: Query, text: str, dense: Ints, params: GraphParams, stages: Stages) -> Scene:
+def look(
+    view: View,
+    query: Query,
+    text: str,
+    dense: Ints,
+    params: GraphParams,
+    stages: Stages,
+    facts: LinkedFacts | None = None,
+) -> Scene:
     """Match words and walk; the graph has edges, and ``dense`` (k,) are the nearest passages, best first."""
     question = link(view, text)
     lexical = match_words(view, question, params, stages)
     with stages.measure("walk") as detail:
-        base = fuse(view, query, dense, lexical, (params.dense_weight, params.lexical_weight))
-        walked, passage_masses, phrase_masses = walk_from(view, base, question.phrases, params)
+        base = fuse(view, query, dense, lexical, (params.dense_weight, params.lexical_weight), facts)
+        walked, passage_masses, phrases = walk_from(view, base, question.phrases, params, facts)
         are_passages = walked.nodes < view.graph.n_passages
         rows, scores = best_rows(walked.nodes[are_passages], walked.scores[are_passages], view.orders.rows, REACHED)
-        detail |= _tell(view, question, base, passage_masses, phrase_masses)
+        detail |= _tell(view, base, passage_masses, *phrases)
         detail |= {
             "mode": params.walk.mode,
             "damping": params.walk.damping,
@@ -99,14 +108,12 @@ def look(view: View, query: Query, text: str, dense: Ints, params: GraphParams, 
     return Scene(view, query, question, dense, lexical, base, rows, scores)
 
 
-def _tell(
-    view: View, question: LinkedQuestion, base: Base, passage_masses: Floats, phrase_masses: Floats
-) -> dict[str, Any]:
+def _tell(view: View, base: Base, passage_masses: Floats, phrases: Ints, phrase_masses: Floats) -> dict[str, Any]:
     """Say from which phrases and passages the walk started, and with how much."""
     return {
         "phrases": [
             {"phrase_id": int(view.phrase_ids[row]), "reset": float(mass)}
-            for row, mass in zip(question.phrases.tolist(), phrase_masses, strict=True)
+            for row, mass in zip(phrases.tolist(), phrase_masses, strict=True)
         ],
         "seeds": [
             {

@@ -18,6 +18,8 @@ from retrieval.chain_ranking import rank_by_chains
 from retrieval.chains import ChainParams
 from retrieval.cross_encoder import CrossParams, PairScorer, rank_by_pairs
 from retrieval.embedder import Embedder
+from retrieval.fact_linking import LinkedFacts, link_facts
+from retrieval.facts import FactFilter
 from retrieval.graph_search import GraphParams, fuse, guard
 from retrieval.ranker import ChainRanker, read_ranker
 from retrieval.scene import Query, link, look, match_words
@@ -103,6 +105,7 @@ class Searcher:
         ranker: ChainRanker | None = None,
         scorer: PairScorer | None = None,
         cross: CrossParams | None = None,
+        fact_filter: FactFilter | None = None,
     ) -> None:
         self._database = database
         self._views = views
@@ -112,6 +115,7 @@ class Searcher:
         self._ranker = ranker or read_ranker()
         self._scorer = scorer
         self._cross = cross or CrossParams()
+        self._fact_filter = fact_filter
 
     def warm(self) -> None:
         """Load the embedder and all that is compiled, so that the first question need not."""
@@ -198,8 +202,11 @@ class Searcher:
             return _allowed(fused.rows, fused.scores, allowed).then(dense), None
         if not view.graph.total_count:
             return dense, "empty_graph"
-        scene = look(view, query, request.query, rows[: params.seeds], params, stages)
+        facts = self._link_facts(view, query, request.query, stages)
+        scene = look(view, query, request.query, rows[: params.seeds], params, stages, facts)
         reason = None if len(scene.phrases) else "no_known_phrase_in_question"
+        if facts is not None and facts.fallback_reason:
+            reason = facts.fallback_reason
         ranked = _allowed(scene.walked, scene.walk_scores, allowed)
         if request.rerank in (None, "chain"):
             with stages.measure("chain") as detail:
@@ -209,6 +216,15 @@ class Searcher:
             ranked = Ranked(chained.rows.tolist(), chained.scores.tolist()).then(ranked)
         # Passages that the walk did not reach follow in dense order, so that top_k means the same in every mode.
         return ranked.then(dense).guarded(dense.rows[: params.guard], params.guard_within), reason
+
+    def _link_facts(self, view: View, query: Query, question: str, stages: Stages) -> LinkedFacts | None:
+        if not len(view.facts):
+            return None
+        with stages.measure("facts") as detail:
+            linked = link_facts(self._database, view, question, query, self._params.facts, self._fact_filter)
+            if linked is not None:
+                detail |= linked.detail
+        return linked
 
 
 def _allowed(rows: Ints, scores: Doubles, allowed: Mask | None) -> Ranked:

@@ -6,7 +6,7 @@ those rows; ``compacted`` makes the same view anew, without what was forgotten. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,12 @@ from memory_graph.graph import Graph, Mentions, Relations, Synonyms, build_graph
 from memory_graph.growing import Growing
 from memory_graph.hashing import hash_keys
 from memory_graph.store.reading import Changes
+from retrieval.facts import FactIndex
 from retrieval.index import PassageIndex
 from retrieval.lexical import LexicalIndex
 from retrieval.name_scan import count_names
 from retrieval.names import PhraseNames
+from retrieval.synonyms import SynonymIndex
 from retrieval.titles import Titles
 
 Ints = NDArray[np.int64]
@@ -43,6 +45,8 @@ class View:
     titles: Titles
     index: PassageIndex
     graph: Graph
+    facts: FactIndex = field(default_factory=FactIndex.empty)
+    synonyms: SynonymIndex = field(default_factory=SynonymIndex.empty)
 
     @property
     def passage_ids(self) -> Ints:
@@ -77,8 +81,15 @@ class View:
     def nbytes(self) -> dict[str, int]:
         """Bytes by part, those of memory maps included."""
         ids = sum(part.rows.nbytes for part in (self.passages, self.documents, self.orders, self.phrases))
-        words = self.words.nbytes + self.titles.nbytes
-        return {**self.index.nbytes, "graph": self.graph.nbytes, "names": self.names.nbytes, "words": words, "ids": ids}
+        return {
+            **self.index.nbytes,
+            "graph": self.graph.nbytes,
+            "names": self.names.nbytes,
+            "words": self.words.nbytes + self.titles.nbytes,
+            "facts": self.facts.nbytes,
+            "synonyms": self.synonyms.nbytes,
+            "ids": ids,
+        }
 
 
 def empty_view() -> View:
@@ -139,17 +150,20 @@ def advance(view: View, changes: Changes) -> View:
         names = PhraseNames.of(list(changes.phrase_keys.values()))
         words = LexicalIndex.of(changes.words, changes.word_ends)
         titles = Titles.of(changes.title_words, changes.title_ends)
+        synonyms, synonymy = _synonyms(view, changes, phrases, names, dead_phrases)
         mentions = _mentions(changes, passages, phrases, names, words, view, dead_passages, dead_phrases)
-        graph = build_graph(mentions, relations, Synonyms.none(), n_passages=len(passages), n_phrases=len(phrases))
+        graph = build_graph(mentions, relations, synonymy, n_passages=len(passages), n_phrases=len(phrases))
     else:
         names = view.names.extended(list(changes.phrase_keys.values()))
         words = view.words.extended(changes.words, changes.word_ends).without(dead_passages)
         titles = view.titles.extended(changes.title_words, changes.title_ends)
+        synonyms, synonymy = _synonyms(view, changes, phrases, names, dead_phrases)
         graph = view.graph.extended(
             passages=len(changes.passage_ids),
             phrases=len(changes.phrase_keys),
             context=_mentions(changes, passages, phrases, names, words, view, dead_passages, dead_phrases),
             relation=relations,
+            synonymy=synonymy,
             dead_passages=dead_passages,
             dead_phrases=dead_phrases,
         )
@@ -166,6 +180,13 @@ def advance(view: View, changes: Changes) -> View:
         titles=titles,
         index=index.without(dead_passages) if len(dead_passages) else index,
         graph=graph,
+        facts=view.facts.without(changes.removed_facts).extended(
+            changes.facts[:, 0],
+            np.searchsorted(phrases.rows, changes.facts[:, 1:3]),
+            changes.facts[:, 3],
+            changes.fact_vectors,
+        ),
+        synonyms=synonyms,
     )
 
 
@@ -206,6 +227,15 @@ def _mentions(
     return _highest(all_passages[~gone], all_phrases[~gone], all_counts[~gone])
 
 
+def _synonyms(
+    view: View, changes: Changes, phrases: Growing, names: PhraseNames, dead_phrases: Ints
+) -> tuple[SynonymIndex, Synonyms]:
+    """Return the phrases with vectors, and the synonymy edges that come and go."""
+    rows = np.searchsorted(phrases.rows, changes.embedded_phrases)
+    dead = np.union1d(view.graph.dead_phrases, dead_phrases)
+    return view.synonyms.advanced(rows, changes.phrase_vectors, dead, names.key)
+
+
 def _highest(passages: Ints, phrases: Ints, counts: Ints) -> Mentions:
     """Return each pair once, with its highest count."""
     order = np.lexsort((counts, phrases, passages))
@@ -229,6 +259,8 @@ def compacted(view: View, threads: int = 1) -> View:
         titles=view.titles.compacted(passages),
         index=view.index.compacted(threads),
         graph=view.graph.compacted(),
+        facts=view.facts.compacted(phrases),
+        synonyms=view.synonyms.compacted(phrases),
     )
 
 

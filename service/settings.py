@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     extractor: str = "en_core_web_sm-3.8.0"
     extract_facts: bool = True
     reranker: str = "ms-marco-MiniLM-L-12-v2-int8"
+    join_synonyms: bool = False
     generator_url: str = ""
     generator_model: str = ""
     generator_api_key: SecretStr = SecretStr("")

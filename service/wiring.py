@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from ingest.extraction import ExtractionParams
+from ingest.extraction import ExtractionParams, Extractor, SpacyExtractor
 from ingest.extraction_pool import ExtractionPool
 from ingest.formats import ReadLimits
 from ingest.pipeline import Learner, PipelineParams
@@ -138,23 +140,35 @@ def answer_params(settings: Settings, order: Order = "edges") -> AnswerParams:
 
 
 def make_learner(
-    settings: Settings, database: Database, embedder: Embedder | None = None, params: PipelineParams | None = None
+    settings: Settings,
+    database: Database,
+    embedder: Embedder | None = None,
+    params: PipelineParams | None = None,
+    extractor: Callable[[], Extractor] | None = None,
 ) -> Callable[[], Learner]:
-    """Return a function that loads what learning needs, once it is called."""
+    """Return a function that loads what learning needs, once it is called; ``extractor`` stands in for spaCy's."""
 
     def build() -> Learner:
         tokenizer = find_model(settings, settings.embedder) / "tokenizer.json"
-        pool = ExtractionPool(find_model(settings, settings.extractor), ExtractionParams(facts=settings.extract_facts))
         return Learner(
             database,
             embedder or open_embedder(settings),
-            pool,
+            ExtractionPool(extractor or spacy_extractor(settings)),
             {mode: Splitter(tokenizer, SplitParams(mode=mode)) for mode in ("recursive", "none")},
             limits=ReadLimits(max_file_bytes=settings.max_file_mb * MB),
-            params=params,
+            # Facts read off verbs neither helped nor harmed; those of a language model help.
+            params=replace(
+                params or PipelineParams(), embed_facts=extractor is not None, embed_phrases=settings.join_synonyms
+            ),
         )
 
     return build
+
+
+def spacy_extractor(settings: Settings) -> Callable[[], Extractor]:
+    """Return what makes the extractor of names and verbs, in whatever process it is called."""
+    model = find_model(settings, settings.extractor)
+    return partial(SpacyExtractor, model, ExtractionParams(facts=settings.extract_facts))
 
 
 def make_worker(settings: Settings, database: Database) -> Worker:

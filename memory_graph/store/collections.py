@@ -14,12 +14,14 @@ from memory_graph.tables import (
     commits,
     documents,
     embeddings,
+    fact_embeddings,
     fact_sources,
     facts,
     job_items,
     jobs,
     mentions,
     passages,
+    phrase_embeddings,
     phrases,
     queries,
     tombstones,
@@ -128,7 +130,9 @@ def delete_collection(connection: Connection, name: str) -> None:
     job_ids = select(jobs.c.id).where(jobs.c.collection_id == collection.id)
     connection.execute(delete(job_items).where(job_items.c.job_id.in_(job_ids)))
     for table in (
+        fact_embeddings,
         fact_sources,
+        phrase_embeddings,
         mentions,
         facts,
         phrases,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from memory_graph.errors import NotFound
+from memory_graph.store.facts import FactRow, remove_unproved, write_facts
+from memory_graph.store.phrase_vectors import delete_phrase_vectors, write_phrase_vectors
 from memory_graph.store.rows import chunks, insert_new, now
 from memory_graph.tables import (
     collections,
@@ -25,8 +27,8 @@ from memory_graph.tables import (
     phrases,
     tombstones,
 )
-from memory_graph.text import normalize
-from memory_graph.types import Document, Extraction, Passage
+from memory_graph.text import fact_key, normalize
+from memory_graph.types import Document, Extraction, FactKey, Passage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +43,17 @@ class LearnedPassage:
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedDocument:
-    """A document ready to be committed; an equal ``content_hash`` under the same id means that it is known."""
+    """A document ready to be committed; an equal ``content_hash`` under the same id means that it is known.
+
+    ``fact_vectors`` holds those of its facts that were embedded, as passages' vectors are, and ``phrase_vectors`` those
+    of its names, by key.
+    """
 
     document: Document
     content_hash: str
     passages: Sequence[LearnedPassage]
+    fact_vectors: Mapping[FactKey, NDArray[np.float16]] = field(default_factory=dict)
+    phrase_vectors: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +156,7 @@ class Commit:
             .returning(documents.c.id)
         )
         if learned.passages:
-            self._write_passages(document_id or 0, learned.passages)
+            self._write_passages(document_id or 0, learned)
         return True
 
     def forget(self, key: str) -> Forgotten | None:
@@ -174,7 +182,8 @@ class Commit:
             .returning(collections.c.version)
         )
 
-    def _write_passages(self, document_id: int, learned: Sequence[LearnedPassage]) -> None:
+    def _write_passages(self, document_id: int, document: LearnedDocument) -> None:
+        learned = document.passages
         insert_new(
             self._connection,
             embeddings,
@@ -205,14 +214,22 @@ class Commit:
                 for one in learned
             ],
         ).all()
-        self._write_extractions(passage_ids, [one.extraction for one in learned])
+        self._write_extractions(passage_ids, [one.extraction for one in learned], document)
 
-    def _write_extractions(self, passage_ids: Sequence[int], extractions: Sequence[Extraction]) -> None:
+    def _write_extractions(
+        self, passage_ids: Sequence[int], extractions: Sequence[Extraction], document: LearnedDocument
+    ) -> None:
+        fact_vectors = document.fact_vectors
         names = {mention.text for found in extractions for mention in found.mentions}
         names |= {name for found in extractions for triple in found.triples for name in (triple.subject, triple.object)}
-        phrase_ids = self._phrase_ids({name: normalize(name) for name in names})
+        keys = {name: normalize(name) for name in names}
+        phrase_ids = self._phrase_ids(keys)
+        named = {phrase_id: document.phrase_vectors.get(keys[name]) for name, phrase_id in phrase_ids.items()}
+        found_vectors = {phrase_id: vector for phrase_id, vector in named.items() if vector is not None}
+        write_phrase_vectors(self._connection, self._collection_id, self.version, found_vectors)
         mention_rows = []
-        sources: dict[tuple[int, str, int], set[int]] = {}
+        sources: dict[FactRow, set[int]] = {}
+        vectors: dict[FactRow, NDArray[np.float16]] = {}
         for passage_id, found in zip(passage_ids, extractions, strict=True):
             counts: dict[int, tuple[str, int]] = {}
             for mention in found.mentions:
@@ -233,10 +250,14 @@ class Commit:
             for triple in found.triples:
                 subject, object_ = phrase_ids.get(triple.subject), phrase_ids.get(triple.object)
                 if subject is not None and object_ is not None and subject != object_:
-                    sources.setdefault((subject, triple.predicate, object_), set()).add(passage_id)
+                    fact = subject, triple.predicate, object_
+                    sources.setdefault(fact, set()).add(passage_id)
+                    key = fact_key(triple.subject, triple.predicate, triple.object)
+                    if key in fact_vectors:
+                        vectors[fact] = fact_vectors[key]
         if mention_rows:
             self._connection.execute(insert(mentions), mention_rows)
-        self._write_facts(sources)
+        write_facts(self._connection, self._collection_id, self.version, sources, vectors)
 
     def _phrase_ids(self, keys: Mapping[str, str]) -> dict[str, int]:
         """Find or make the phrases of these names; a name without a letter or digit has none."""
@@ -252,38 +273,6 @@ class Commit:
             )
             ids.update({key: phrase_id for key, phrase_id in found})
         return {name: ids[key] for name, key in keys.items() if key}
-
-    def _write_facts(self, sources: Mapping[tuple[int, str, int], set[int]]) -> None:
-        for (subject, predicate, object_), passage_ids in sources.items():
-            row = {
-                "collection_id": self._collection_id,
-                "subject_id": subject,
-                "predicate": predicate,
-                "object_id": object_,
-                "version": self.version,
-            }
-            insert_new(self._connection, facts, [row])
-            fact_id = self._connection.scalar(
-                select(facts.c.id).where(
-                    facts.c.collection_id == self._collection_id,
-                    facts.c.subject_id == subject,
-                    facts.c.predicate == predicate,
-                    facts.c.object_id == object_,
-                )
-            )
-            insert_new(
-                self._connection,
-                fact_sources,
-                [
-                    {
-                        "fact_id": fact_id,
-                        "passage_id": passage_id,
-                        "collection_id": self._collection_id,
-                        "version": self.version,
-                    }
-                    for passage_id in sorted(passage_ids)
-                ],
-            )
 
     def _remove(self, document_id: int) -> tuple[int, int]:
         """Remove a document's rows; return how many passages and facts went. Phrases are swept at the end."""
@@ -313,21 +302,10 @@ class Commit:
                     embeddings.c.collection_id == self._collection_id, embeddings.c.text_hash.in_(hashes), ~still_used
                 )
             )
-        return len(passage_ids), self._remove_unproved(touched_facts)
-
-    def _remove_unproved(self, fact_ids: set[int]) -> int:
-        removed = 0
-        for some in chunks(sorted(fact_ids)):
-            unproved = self._connection.execute(
-                select(facts.c.id, facts.c.subject_id, facts.c.object_id).where(
-                    facts.c.id.in_(some), ~exists().where(fact_sources.c.fact_id == facts.c.id)
-                )
-            ).all()
-            for row in unproved:
-                self._touched_phrases.update((row.subject_id, row.object_id))
-            self._connection.execute(delete(facts).where(facts.c.id.in_([row.id for row in unproved])))
-            removed += len(unproved)
-        return removed
+        removed = remove_unproved(self._connection, touched_facts)
+        self._bury("fact", removed.embedded)
+        self._touched_phrases.update(removed.ends)
+        return len(passage_ids), removed.count
 
     def _sweep_phrases(self) -> int:
         """Remove those touched phrases that no mention and no fact names any more; return how many."""
@@ -342,6 +320,7 @@ class Commit:
                 )
             ).all()
             self._bury("phrase", orphans)
+            delete_phrase_vectors(self._connection, orphans)
             self._connection.execute(delete(phrases).where(phrases.c.id.in_(orphans)))
             removed += len(orphans)
         self._touched_phrases.clear()

@@ -5,19 +5,21 @@ from __future__ import annotations
 import operator as operators
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, case, func, or_, select
 
 from memory_graph.errors import InvalidInput
 from memory_graph.hashing import Words, hash_keys
 from memory_graph.store.collections import Collection, commit_token
-from memory_graph.store.rows import IN_LIMIT, chunks
+from memory_graph.store.facts import read_facts
+from memory_graph.store.phrase_vectors import read_phrase_vectors
+from memory_graph.store.rows import IN_LIMIT, chunks, join_parts, read_parts
 from memory_graph.tables import (
     documents,
     embeddings,
@@ -33,7 +35,6 @@ from memory_graph.types import Hit
 
 Ints = NDArray[np.int64]
 _OPERATORS = {"eq": operators.eq, "gt": operators.gt, "gte": operators.ge, "lt": operators.lt, "lte": operators.le}
-_AT_ONCE = 20_000  # rows
 _RANGE_OPERATORS = ("gt", "gte", "lt", "lte")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -46,7 +47,9 @@ class Changes:
     ``words`` are the hashed words of title, heading and text, those of passage i up to ``word_ends[i]``, and
     ``title_words`` up to ``title_ends[i]`` those of the name that its document's title gives.
     ``mentions`` is (m, 3): passage id, phrase id, count. ``relations`` is (r, 4): passage id, two phrase ids, and how
-    many facts of that passage join them. ``phrase_keys`` maps id to key, ids ascending.
+    many facts of that passage join them. ``phrase_keys`` maps id to key, ids ascending. ``facts`` is (f, 4): those that
+    have got a vector, by id, two phrase ids, and an order key; ``fact_vectors`` is (f, dim) float16.
+    ``embedded_phrases`` are the ids of phrases that have got one, ascending; ``phrase_vectors`` is (e, dim) float16.
     """
 
     version: int
@@ -64,6 +67,11 @@ class Changes:
     relations: Ints
     removed_passages: Ints
     removed_phrases: Ints
+    facts: Ints = field(default_factory=lambda: np.zeros((0, 4), dtype=np.int64))
+    fact_vectors: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float16))
+    removed_facts: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    embedded_phrases: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    phrase_vectors: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float16))
 
 
 def read_changes(connection: Connection, collection: Collection, since: int) -> Changes:
@@ -73,7 +81,7 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
     texts: list[tuple[Words, Ints]] = []
     titles: list[tuple[Words, Ints]] = []
     vectors: list[NDArray[np.float16]] = []
-    for rows in _read(
+    for rows in read_parts(
         connection,
         select(
             passages.c.id,
@@ -109,7 +117,9 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
         .where(phrases.c.collection_id == cid, phrases.c.version > since)
         .order_by(phrases.c.id)
     )
-    gone: dict[str, list[int]] = {"passage": [], "phrase": []}
+    known_facts, fact_vectors = read_facts(connection, cid, since)
+    embedded_phrases, phrase_vectors = read_phrase_vectors(connection, cid, since)
+    gone: dict[str, list[int]] = {"passage": [], "phrase": [], "fact": []}
     if since:
         for kind, row_id in connection.execute(
             select(tombstones.c.kind, tombstones.c.row_id).where(
@@ -117,7 +127,7 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
             )
         ):
             gone[kind].append(row_id)
-    columns = np.ascontiguousarray(_joined(ids, 3).T)
+    columns = np.ascontiguousarray(join_parts(ids, 3).T)
     (words, word_ends), (title_words, title_ends) = _joined_words(texts), _joined_words(titles)
     return Changes(
         version=collection.version,
@@ -130,11 +140,16 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
         words=words,
         word_ends=word_ends,
         vectors=np.concatenate(vectors) if vectors else np.zeros((0, 0), dtype=np.float16),
-        phrase_keys={row.id: row.key for rows in _read(connection, names) for row in rows},
-        mentions=_joined([np.array([tuple(row) for row in rows]) for rows in _read(connection, found)], 3),
-        relations=_joined([np.array([tuple(row) for row in rows]) for rows in _read(connection, joined)], 4),
+        phrase_keys={row.id: row.key for rows in read_parts(connection, names) for row in rows},
+        mentions=join_parts([np.array([tuple(row) for row in rows]) for rows in read_parts(connection, found)], 3),
+        relations=join_parts([np.array([tuple(row) for row in rows]) for rows in read_parts(connection, joined)], 4),
         removed_passages=np.array(gone["passage"], dtype=np.int64),
         removed_phrases=np.array(gone["phrase"], dtype=np.int64),
+        facts=known_facts,
+        fact_vectors=fact_vectors,
+        removed_facts=np.array(gone["fact"], dtype=np.int64),
+        embedded_phrases=embedded_phrases,
+        phrase_vectors=phrase_vectors,
     )
 
 
@@ -144,15 +159,6 @@ def _joined_words(parts: Sequence[tuple[Words, Ints]]) -> tuple[Words, Ints]:
     before = np.cumsum([0, *(len(found) for found, _ in parts)])
     ends = [ends + start for (_, ends), start in zip(parts, before[:-1].tolist(), strict=True)]
     return words, np.concatenate([np.zeros(0, dtype=np.int64), *ends])
-
-
-def _read(connection: Connection, query: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
-    """Read rows some at a time: as Python objects, millions of them would take gigabytes."""
-    return connection.execute(query, execution_options={"stream_results": True}).partitions(_AT_ONCE)
-
-
-def _joined(parts: Sequence[Ints], width: int) -> Ints:
-    return np.concatenate(parts) if parts else np.zeros((0, width), dtype=np.int64)
 
 
 def count_new_passages(connection: Connection, collection_id: int, since: int, limit: int) -> int:

@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Row, Select, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 T = TypeVar("T")
 
 # Below the limit on bound parameters of every database that we support.
 IN_LIMIT = 500
+_AT_ONCE = 20_000  # rows
 
 
 def now() -> datetime:
@@ -32,3 +35,13 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
         return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
+
+
+def read_parts(connection: Connection, query: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
+    """Read rows some at a time: as Python objects, millions of them would take gigabytes."""
+    return connection.execute(query, execution_options={"stream_results": True}).partitions(_AT_ONCE)
+
+
+def join_parts(parts: Sequence[NDArray[np.int64]], width: int) -> NDArray[np.int64]:
+    """Return the rows of all parts (n, width), of none too."""
+    return np.concatenate(parts) if parts else np.zeros((0, width), dtype=np.int64)

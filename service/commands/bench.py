@@ -16,19 +16,19 @@ from evaluation.bench_memories import Subject, copy_memory, make_memory
 from evaluation.ingest_bench import bench_ingest
 from evaluation.search_bench import SearchRow, bench_search
 from evaluation.walk_bench import WalkRow, bench_walk, synthetic_graph
-from ingest.extraction import ExtractionParams, SpacyExtractor
 from ingest.files import find_files
 from ingest.splitter import Splitter
 from memory_graph.errors import InvalidInput
 from memory_graph.graph import Graph
 from retrieval.view import compacted
-from service.commands import sets
+from service.commands import peers, sets
 from service.commands.output import AsJson, DataDir, console, out, print_json
 from service.commands.scratch import open_scratch, show_learning
 from service.settings import read_settings
-from service.wiring import find_model, make_learner, open_database, open_embedder, open_views
+from service.wiring import find_model, make_learner, open_database, open_embedder, open_views, spacy_extractor
 
 bench_app = typer.Typer(help="Measure speed, side by side in one run.", no_args_is_help=True)
+bench_app.command("peers")(peers.bench_peers)
 bench_app.command("locomo")(sets.bench_locomo)
 bench_app.command("drift")(sets.bench_drift)
 
@@ -46,9 +46,7 @@ def bench_ingestion(
         raise InvalidInput("PATHS", "no readable file of a known format was found")
     with open_scratch(settings) as (scratch, database):
         embedder = open_embedder(scratch)
-        extractor = SpacyExtractor(
-            find_model(scratch, scratch.extractor), ExtractionParams(facts=scratch.extract_facts)
-        )
+        extractor = spacy_extractor(scratch)()
         splitter = Splitter(find_model(scratch, scratch.embedder) / "tokenizer.json")
         with show_learning() as show:
             report = bench_ingest(

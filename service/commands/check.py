@@ -13,6 +13,7 @@ import evaluation
 from evaluation.condition_file import read_conditions
 from evaluation.conditions import Condition, check_conditions, choose_conditions, describe_verdict, make_markdown
 from evaluation.datasets import limit_questions, load_dataset
+from evaluation.openie import read_openie
 from evaluation.retrieval_eval import Scores, evaluate_retrieval
 from ingest.files import show_path
 from memory_graph.errors import InvalidInput
@@ -59,9 +60,11 @@ def check(names: Sequence[str], data: Path | None, file: Path | None, *, markdow
 
 
 def _measure(settings: Settings, folder: Path, conditions: Sequence[Condition]) -> Iterator[Scores]:
-    """Learn a set once, and measure each condition on it."""
+    """Learn a set once, from the same file of triples if any, and measure each condition on it."""
     dataset = load_dataset(folder)
-    with learn_set(settings, dataset) as learned:
+    openie = conditions[0].openie
+    readings = read_openie(folder / openie, dataset) if openie else None
+    with learn_set(settings, dataset, readings) as learned:
         for condition in conditions:
             asked = limit_questions(dataset, condition.limit) if condition.limit else dataset
             yield evaluate_retrieval(asked, learned.search(condition.way), way=condition.way.name).scores

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from evaluation.datasets import Dataset, limit_questions, load_dataset
+from evaluation.openie import read_openie
 from evaluation.qa_eval import Answered, QaReport, evaluate_answers
 from evaluation.report import (
     tabulate_answers,
@@ -25,7 +26,7 @@ from evaluation.report import (
 )
 from evaluation.retrieval_eval import RetrievalReport, compare_reports, evaluate_retrieval, nest_scores
 from evaluation.runs import make_folder, write_runs
-from evaluation.ways import WalkMode, Way, combine_ways
+from evaluation.ways import PARITY, WalkMode, Way, combine_ways
 from memory_graph.errors import InvalidInput
 from retrieval.ask import ask
 from service.commands.check import check
@@ -71,6 +72,12 @@ def evaluate(
         WalkMode,
         typer.Option("--walk", help="How to walk; exact compares all vectors too."),
     ] = "push",
+    openie: Annotated[
+        Path | None, typer.Option(help="Learn these entities and triples (openie.jsonl) instead of spaCy's.")
+    ] = None,
+    parity: Annotated[
+        bool, typer.Option("--parity", help="HippoRAG 2's ranking of the same triples beside the modes.")
+    ] = False,
     runs: Annotated[
         Path | None, typer.Option("--runs", help="Write run files and judgements in TREC format into this folder.")
     ] = None,
@@ -95,6 +102,8 @@ def evaluate(
         "--rerank": reranks,
         "--limit": limit,
         "--answers": answers,
+        "--openie": openie,
+        "--parity": parity,
         "--runs": runs,
     }
     if checking:
@@ -109,24 +118,37 @@ def evaluate(
         rerank=[rerank.value for rerank in reranks] if reranks else [None],
         walk=[walk],
     )
-    evaluate_set(Path(words[0]), chosen, limit=limit, answers=answers, runs=runs, as_json=as_json)
+    if parity:
+        if openie is None:
+            raise InvalidInput("--parity", "ranks by triples: give their file with --openie.")
+        chosen.append(PARITY)
+    evaluate_set(Path(words[0]), chosen, limit=limit, openie=openie, answers=answers, runs=runs, as_json=as_json)
 
 
 def evaluate_set(
-    folder: Path, ways: Sequence[Way], *, limit: int, answers: bool, runs: Path | None, as_json: bool
+    folder: Path,
+    ways: Sequence[Way],
+    *,
+    limit: int,
+    openie: Path | None,
+    answers: bool,
+    runs: Path | None,
+    as_json: bool,
 ) -> None:
-    """Learn a set, search its questions in each way, have them answered in the last one if asked to, and report."""
+    """Learn a set, search its questions in each way, have them answered in the last mode if asked to, and report."""
     dataset = load_dataset(folder)
+    readings = None if openie is None else read_openie(openie, dataset)
     if limit:
         dataset = limit_questions(dataset, limit)
     if runs is not None:
         make_folder(runs)
-    with learn_set(read_settings(), dataset) as learned:
+    with learn_set(read_settings(), dataset, readings) as learned:
         reports = [evaluate_retrieval(dataset, learned.search(way), way=way.name) for way in ways]
         if runs is not None:
             for path in write_runs(runs, reports):
                 console.print(f"wrote {path}", markup=False)
-        graded = asyncio.run(_grade(learned, dataset, ways[-1])) if answers else None
+        searches = [way for way in ways if not way.parity]
+        graded = asyncio.run(_grade(learned, dataset, searches[-1])) if answers else None
     if as_json:
         print_json(json.dumps(_to_json(ways, reports, graded), indent=2, ensure_ascii=False))
         return

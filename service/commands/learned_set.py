@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.datasets import Dataset
 from evaluation.memory import learn_documents
+from evaluation.openie import OpenieExtractor, Reading, openie_extractions
+from evaluation.peers import read_corpus, search_by_parity
 from evaluation.retrieval_eval import Search
 from evaluation.ways import Way
 from memory_graph.database import Database
-from memory_graph.errors import UnreadableDocument
+from memory_graph.errors import InvalidInput, UnreadableDocument
 from memory_graph.store.jobs import Job
 from memory_graph.store.reading import passage_names
 from retrieval.embedder import Embedder
@@ -29,10 +32,22 @@ MAX_PASSAGES = 1000
 
 
 class LearnedSet:
-    """A memory that holds the documents of one set, in the collection ``COLLECTION``."""
+    """A memory that holds the documents of one set, in the collection ``COLLECTION``.
 
-    def __init__(self, settings: Settings, database: Database, embedder: Embedder) -> None:
+    ``readings`` are the triples that it was made of, where it was.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        embedder: Embedder,
+        dataset: Dataset,
+        readings: Mapping[str, Reading] | None = None,
+    ) -> None:
         self.settings = settings
+        self._dataset = dataset
+        self._readings = readings
         self._database = database
         self._views = ViewCache(database)
         self._embedder = embedder
@@ -61,7 +76,15 @@ class LearnedSet:
         return searcher
 
     def search(self, way: Way) -> Search:
-        """Return a function from (question, k) to the document of each of the k best passages."""
+        """Return a function from (question, k) to the document of each of the k best passages.
+
+        Errors: ``InvalidInput`` for parity with a memory that was made without triples.
+        """
+        if way.parity:
+            if self._readings is None:
+                raise InvalidInput("parity", "ranks by triples, and this memory was made without any.")
+            corpus = read_corpus(self._database, self._views.current(COLLECTION)[1], self._dataset, self._embedder)
+            return search_by_parity(corpus, self._readings)
         searcher = self.searcher(way)
 
         def find(question: str, count: int) -> list[str]:
@@ -72,24 +95,28 @@ class LearnedSet:
 
 
 @contextmanager
-def learn_set(settings: Settings, dataset: Dataset) -> Iterator[LearnedSet]:
+def learn_set(
+    settings: Settings, dataset: Dataset, readings: Mapping[str, Reading] | None = None
+) -> Iterator[LearnedSet]:
     """Learn the documents of a set with the product's own pipeline, showing the progress.
 
+    ``readings`` are the entities and triples to learn in place of what spaCy finds.
     Errors: ``UnreadableDocument`` where one of them cannot be learned.
     """
+    extractor = None if readings is None else partial(OpenieExtractor, openie_extractions(dataset, readings))
     with open_scratch(settings) as (scratch, database):
         embedder = open_embedder(scratch)
         with show_learning() as show:
             job = learn_documents(
                 database,
-                make_learner(scratch, database, embedder)(),
+                make_learner(scratch, database, embedder, extractor=extractor)(),
                 COLLECTION,
                 dataset.documents,
                 split=dataset.split,
                 progress=show,
             )
         check_learned(job)
-        yield LearnedSet(scratch, database, embedder)
+        yield LearnedSet(scratch, database, embedder, dataset, readings)
 
 
 def check_learned(job: Job) -> None:

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,15 @@ from memory_graph.store.learning import Commit, Forgotten, LearnedDocument, Lear
 from memory_graph.tables import (
     documents,
     embeddings,
+    fact_embeddings,
     fact_sources,
     facts,
     mentions,
     passages,
     phrases,
 )
-from memory_graph.text import hash_text
-from memory_graph.types import Document, Extraction, Mention, Passage, Triple
+from memory_graph.text import fact_key, hash_text, normalize
+from memory_graph.types import Document, Extraction, FactKey, Mention, Passage, Triple
 from retrieval.testing import HashEmbedder
 
 EMBEDDER = HashEmbedder(16)
@@ -74,7 +75,29 @@ def learn_document(key: str, *texts: str, title: str = "", **fields: Any) -> Lea
             )
         )
     document = Document(id=key, text="\n\n".join(texts), title=title, **fields)
-    return LearnedDocument(document=document, content_hash=hash_text(title, *texts), passages=learned)
+    triples = [triple for one in learned for triple in one.extraction.triples]
+    return LearnedDocument(
+        document=document,
+        content_hash=hash_text(title, *texts),
+        passages=learned,
+        fact_vectors=embed_facts(triples),
+    )
+
+
+def embed_facts(triples: Iterable[Triple]) -> dict[FactKey, np.ndarray]:
+    """Return the vectors of facts under their keys, as the pipeline makes them."""
+    keys = list(dict.fromkeys(fact_key(one.subject, one.predicate, one.object) for one in triples))
+    return dict(zip(keys, EMBEDDER.encode([" ".join(key) for key in keys]).astype(np.float16), strict=True))
+
+
+def embed_names(document: LearnedDocument) -> LearnedDocument:
+    """Return a document with a vector for each of its names."""
+    found = [one.extraction for one in document.passages]
+    names = {mention.text for one in found for mention in one.mentions}
+    names |= {name for one in found for triple in one.triples for name in (triple.subject, triple.object)}
+    keys = sorted({normalize(name) for name in names})
+    vectors = EMBEDDER.encode(keys).astype(np.float16)
+    return replace(document, phrase_vectors=dict(zip(keys, vectors, strict=True)))
 
 
 def commit_documents(database: Database, collection_id: int, *learned: LearnedDocument) -> int:
@@ -114,7 +137,7 @@ def read_content(connection: Connection, collection_id: int) -> dict[str, Any]:
         )
     }
     phrase_key = {row.id: row.key for row in connection.execute(select(phrases.c.id, phrases.c.key))}
-    fact_key = {
+    named_fact = {
         row.id: (phrase_key[row.subject_id], row.predicate, phrase_key[row.object_id])
         for row in connection.execute(select(facts))
     }
@@ -143,9 +166,13 @@ def read_content(connection: Connection, collection_id: int) -> dict[str, Any]:
                 mentions.c.passage_id, mentions.c.phrase_id, mentions.c.surface, mentions.c.count, table=mentions
             )
         },
-        "facts": sorted(fact_key[fact_id] for (fact_id,) in rows(facts.c.id, table=facts)),
+        "facts": sorted(named_fact[fact_id] for (fact_id,) in rows(facts.c.id, table=facts)),
+        "fact_embeddings": {
+            named_fact[fact_id]: vector
+            for fact_id, vector in rows(fact_embeddings.c.fact_id, fact_embeddings.c.vector, table=fact_embeddings)
+        },
         "fact_sources": sorted(
-            (fact_key[fact_id], passage_key[passage_id])
+            (named_fact[fact_id], passage_key[passage_id])
             for fact_id, passage_id in rows(fact_sources.c.fact_id, fact_sources.c.passage_id, table=fact_sources)
         ),
     }

@@ -45,6 +45,9 @@ def check_shape(view: View) -> None:
     frequencies = graph.edges.degrees(Kind.context, graph.n_phrases)
     assert frequencies.tolist() == graph.edges.degrees_of(Kind.context, np.arange(graph.n_phrases)).tolist()
     assert not frequencies[graph.dead_phrases].any()
+    alive = np.setdiff1d(np.arange(len(view.facts.ids)), view.facts.dead)
+    assert len(view.facts) == len(alive)
+    assert not np.isin(view.facts.ends.rows[alive], graph.dead_phrases).any()
 
 
 def assert_same_view(view: View, rebuilt: View) -> None:
@@ -67,6 +70,8 @@ def assert_same_view(view: View, rebuilt: View) -> None:
         (small.names.to_arrays(), other.names.to_arrays()),
         (small.words.to_arrays(), other.words.to_arrays()),
         (small.titles.to_arrays(), other.titles.to_arrays()),
+        (small.facts.to_arrays(), other.facts.to_arrays()),
+        (small.synonyms.to_arrays(), other.synonyms.to_arrays()),
     ):
         assert arrays.keys() == others.keys()
         for part, array in arrays.items():

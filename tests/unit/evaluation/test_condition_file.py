@@ -40,6 +40,13 @@ def test_without_options_the_search_is_the_default() -> None:
     assert condition.command == "sharpwave eval sets/tiny --mode graph"
 
 
+def test_a_file_of_triples_is_an_option() -> None:
+    (condition,) = parse_conditions(write(options={"openie": "openie.jsonl", "parity": True}))
+    assert (condition.way, condition.openie) == (Way(parity=True), "openie.jsonl")
+    assert condition.needed == "sets/tiny/openie.jsonl"
+    assert condition.command == "sharpwave eval sets/tiny --parity --openie sets/tiny/openie.jsonl"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -53,10 +60,15 @@ def test_without_options_the_search_is_the_default() -> None:
         ({"set": "."}, "set: must be the name of a folder below"),
         ({"options": ["mode"]}, "options: must be a mapping"),
         ({"options": {"mode": "sparse"}}, "options: mode: must be one of .*dense.*, not 'sparse'"),
-        ({"options": {"moed": "dense"}}, "options: moed: is not an option. There are: mode, rerank, walk, .*limit"),
+        ({"options": {"moed": "dense"}}, "options: moed: is not an option. There are: mode, .*walk, .*limit"),
         ({"options": {"limit": -1}}, "options: limit: must be at least 0"),
         ({"options": {"limit": True}}, "options: limit: must be a whole number, not True"),
         ({"options": {"limit": 2.5}}, "options: limit: must be a whole number, not 2.5"),
+        ({"options": {"openie": "../x.jsonl"}}, "options: openie: must be the name of a file in the set's folder"),
+        ({"options": {"openie": 7}}, "options: openie: must be the name of a file in the set's folder, not 7"),
+        ({"options": {"parity": True}}, "options: parity: ranks by triples"),
+        ({"options": {"parity": "yes"}}, "options: parity: must be one of False, True, not 'yes'"),
+        ({"options": {"parity": True, "openie": "x", "walk": "exact"}}, "options: parity: goes without walk"),
         ({"tolerance": None}, "tolerance: is missing"),
         ({"tolerance": "1 %"}, "tolerance: must be a number, not '1 %'"),
         ({"tolerance": -1}, "tolerance: must be per cent, from 0 to 100"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,21 @@ def test_a_set_is_measured_once_and_one_that_is_not_there_is_skipped(tmp_path: P
         "e": "SKIPPED",
     }
     assert describe_verdict(verdicts[2]) == "SKIPPED b: there is no folder absent"
+
+
+def test_what_learns_the_same_is_measured_together(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for root in (first, second):
+        (root / "tiny").mkdir(parents=True)
+    (second / "tiny" / "openie.jsonl").write_text("")
+    triples = [replace(condition(name), openie="openie.jsonl") for name in "bd"]
+    absent = replace(condition("e"), openie="other.jsonl")
+    measure = Measured(0.615)
+    claims = [condition("a"), triples[0], condition("c"), triples[1], absent]
+    *_, skipped = list(check_conditions(claims, [first, second], measure))
+    assert measure.calls == [(first / "tiny", ["a", "c"]), (second / "tiny", ["b", "d"])]
+    assert describe_verdict(skipped) == "SKIPPED e: there is no file tiny/other.jsonl"
+    assert "| d | tiny, openie.jsonl |" in make_markdown(claims)
 
 
 def test_conditions_are_chosen_by_name() -> None:

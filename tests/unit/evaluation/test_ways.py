@@ -17,6 +17,7 @@ def test_a_name_tells_what_is_not_the_default() -> None:
     assert Way(mode="dense").name == "dense"
     assert Way(mode="dense", walk="exact").name == "dense,walk=exact"
     assert Way(mode="dense").options["mode"] == "dense"
+    assert Way(parity=True).name == "parity"
     assert Way(mode="graph", walk="exact").changed == {"walk": "exact"}
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,7 @@ class _DeadlyPool(ExtractionPool):
 
 @pytest.fixture(scope="module")
 def pool(extractor_folder: Path) -> Iterator[ExtractionPool]:
-    made = _DeadlyPool(extractor_folder, ExtractionParams(facts=False))
+    made = _DeadlyPool(partial(SpacyExtractor, extractor_folder, ExtractionParams(facts=False)))
     yield made
     made.close()
 
@@ -163,7 +164,7 @@ class _ScriptedPool(ExtractionPool):
     """A pool without a child: a text "deadly" breaks it."""
 
     def __init__(self) -> None:
-        super().__init__(Path("unused"))
+        super().__init__(partial(SpacyExtractor, Path("unused")))
         self.closed = 0
         self.submitted: list[list[str]] = []
 
@@ -220,10 +221,12 @@ def _is_alive(pid: int) -> bool:
 def test_the_child_dies_with_its_parent(extractor_folder: Path) -> None:
     script = (
         "import sys, time\n"
+        "from functools import partial\n"
         "from pathlib import Path\n"
+        "from ingest.extraction import SpacyExtractor\n"
         "from ingest.extraction_pool import ExtractionPool\n"
         "if __name__ == '__main__':\n"
-        "    pool = ExtractionPool(Path(sys.argv[1]))\n"
+        "    pool = ExtractionPool(partial(SpacyExtractor, Path(sys.argv[1])))\n"
         "    pool.submit(['Oskar Brandt visited Norway.']).result(120)\n"
         "    print(*pool._pool._processes, flush=True)\n"
         "    time.sleep(600)\n"

@@ -12,17 +12,14 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import func, select, update
 
+from ingest.batch import TITLE_COUNT
 from ingest.jobs import document_items, file_items
-from ingest.pipeline import (
-    TITLE_COUNT,
-    JobEnded,
-    Learner,
-    PipelineParams,
-)
+from ingest.pipeline import JobEnded, Learner, PipelineParams
 from ingest.staging import document_from_json, document_to_json, hash_document
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, NotFound, StoreFull
 from memory_graph.store.jobs import Failure, Job, NewItem, end_job
+from memory_graph.store.phrase_vectors import known_phrase_vectors
 from memory_graph.tables import documents, embeddings, job_items, mentions, passages, phrases
 from memory_graph.types import Document
 from retrieval.testing import HashEmbedder
@@ -32,6 +29,7 @@ from tests.unit.factories import (
     content_of,
     find_collection,
     find_job,
+    forget_document,
     new_collection,
     new_job,
     wait_until,
@@ -122,6 +120,46 @@ def test_what_was_learned_is_stored_in_half_precision_and_found_under_its_title(
     (vector,) = content_of(database)["embeddings"].values()
     expected = HashEmbedder(16).encode(["Tides\nit rains."])[0].astype(np.float16)
     np.testing.assert_array_equal(np.frombuffer(vector, "<f2"), expected)
+
+
+def test_facts_get_vectors_where_that_is_wanted(database: Database) -> None:
+    embedder = CountingEmbedder()
+    new_job(database, document_items(_documents("bram oster", "cora finch")))
+    job = _run(database, embedder=embedder, params={"embed_facts": True})
+    texts = ["ada quill likes bram oster", "ada quill likes cora finch"]
+    assert [text for text in embedder.texts if text in texts] == texts
+    vectors = HashEmbedder(16).encode(texts).astype("<f2")
+    assert content_of(database)["fact_embeddings"] == {
+        ("ada quill", "likes", name): vector.tobytes()
+        for name, vector in zip(("bram oster", "cora finch"), vectors, strict=True)
+    }
+    assert job.seconds["embed_names"] >= 0
+    forget_document(database, find_collection(database).id, "cora finch")
+    assert len(content_of(database)["fact_embeddings"]) == 1
+
+
+def test_facts_have_no_vectors_otherwise(database: Database) -> None:
+    new_job(database, document_items(_documents("bram oster")))
+    job = _run(database)
+    content = content_of(database)
+    assert (len(content["facts"]), content["fact_embeddings"]) == (1, {})
+    assert "embed_names" not in job.seconds
+
+
+def test_names_get_vectors_where_that_is_wanted_each_once(database: Database) -> None:
+    embedder = CountingEmbedder()
+    new_job(database, document_items([Document(id="d", title="Tides", text="Bram Oster sang.")]))
+    _run(database, embedder=embedder, params={"embed_phrases": True})
+    new_job(database, document_items([Document(id="e", text="Bram Oster saw Cora Finch. It.")]), job_id="job-2")
+    _run(database, "job-2", embedder=embedder, params={"embed_phrases": True})
+    names = ["bram oster", "cora finch", "tides"]
+    assert sorted(text for text in embedder.texts if text in names) == names
+    with database.read() as connection:
+        found = known_phrase_vectors(connection, find_collection(database).id, [*names, "it", "nobody"])
+    expected = dict(zip(names, HashEmbedder(16).encode(names).astype(np.float16), strict=True))
+    assert found.keys() == expected.keys()
+    for key, vector in found.items():
+        np.testing.assert_array_equal(vector, expected[key])
 
 
 def test_a_job_commits_batch_after_batch(database: Database) -> None:

@@ -24,6 +24,7 @@ from memory_graph.tables import metadata
 from tests.unit.factories import (
     commit_documents,
     content_of,
+    embed_names,
     find_collection,
     forget_document,
     learn_document,
@@ -35,7 +36,7 @@ from tests.unit.factories import (
 def _fill(database: Database, name: str) -> int:
     """Put a row of every kind into a new collection."""
     collection = new_collection(database, name)
-    likes = learn_document("d", "Ada Quill likes Bram Oster.", title="Dunmore")
+    likes = embed_names(learn_document("d", "Ada Quill likes Bram Oster.", title="Dunmore"))
     commit_documents(database, collection.id, likes, learn_document("gone", "Cora Finch."))
     forget_document(database, collection.id, "gone")
     new_job(database, [NewItem(kind="document", name="d", size=1)], job_id=f"job-{name}", collection=name)

@@ -179,6 +179,7 @@ def test_tombstones_name_rows_and_carry_no_text(database: Database) -> None:
     with database.read() as connection:
         alive = {("passage", row) for row in connection.scalars(select(passages.c.id))}
         alive |= {("phrase", row) for row in connection.scalars(select(phrases.c.id))}
+        alive |= {("fact", row) for row in connection.scalars(select(facts.c.id))}
     forget_document(database, cid, "a")
     with database.read() as connection:
         rows = connection.execute(select(tombstones)).mappings().all()

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from memory_graph.text import hash_text, normalize, title_name, words
+from memory_graph.text import hash_text, is_linkable, normalize, title_name, words
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,13 @@ def test_a_hash_is_32_hex_digits_and_always_the_same() -> None:
     assert hash_text("Fennay") == hash_text("Fennay")
     assert len(hash_text("Fennay")) == 32
     assert set(hash_text("\ud800")) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize("key", ["ibm", "u2 3", "東京", "김구", "नमस्", "x1y"])
+def test_longer_names_can_have_synonyms(key: str) -> None:
+    assert is_linkable(key)
+
+
+@pytest.mark.parametrize("key", ["", "uk", "7", "a b", "王", "é"])
+def test_short_names_have_no_synonyms(key: str) -> None:
+    assert not is_linkable(key)

@@ -178,7 +178,7 @@ def test_an_empty_view_is_ready() -> None:
 def test_the_parts_of_a_view_are_measured(database: Database, cid: int) -> None:
     commit_documents(database, cid, learn_document("a", "Ada Quill likes Bram Oster."))
     first = fresh(database).nbytes
-    assert set(first) == {"vectors", "tail", "segments", "graph", "names", "words", "ids"}
+    assert set(first) == {"vectors", "tail", "segments", "graph", "names", "words", "facts", "synonyms", "ids"}
     assert first["vectors"] + first["tail"] == 2 * 16
     commit_documents(database, cid, learn_document("b", *(f"Cora Finch {number}." for number in range(50))))
     later = fresh(database).nbytes

@@ -1,0 +1,118 @@
+"""What is on its way to one commit: documents split into passages, and what was computed of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.extraction_pool import Extracted
+from memory_graph.store.jobs import Failure
+from memory_graph.store.learning import LearnedDocument, LearnedPassage
+from memory_graph.text import fact_key, is_linkable, normalize, title_as_name
+from memory_graph.types import Document, Extraction, FactKey, Mention, Passage
+from retrieval.embedder import passage_input
+
+# A title names what its passages are about: it counts twice in each of them.
+TITLE_COUNT = 2
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A document split into passages, with the hash of what each embeds."""
+
+    item_id: int
+    document: Document
+    content_hash: str
+    passages: Sequence[Passage]
+    text_hashes: Sequence[str]
+
+    @property
+    def inputs(self) -> list[str]:
+        """What is embedded, one a passage."""
+        return [passage_input(self.document.title, p.heading, p.text) for p in self.passages]
+
+
+@dataclass
+class Batch:
+    """What one commit will write, in the order in which it was read."""
+
+    prepared: list[Prepared] = field(default_factory=list)
+    known: list[tuple[int, int]] = field(default_factory=list)  # (item, size) of documents that are there already
+    failures: list[tuple[int, Failure]] = field(default_factory=list)
+    ended: list[tuple[int, Failure | None]] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)  # by text hash, each once
+    extraction: Future[Extracted] | None = None
+    read_s: float = 0.0
+    settle: bool = False  # nothing more is read before this is learned
+
+    @property
+    def passages(self) -> int:
+        return sum(len(one.passages) for one in self.prepared)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.prepared and not self.notes
+
+    @property
+    def notes(self) -> int:
+        """What is to be written down beside the documents."""
+        return len(self.known) + len(self.ended) + len(self.failures)
+
+
+@dataclass(kw_only=True)
+class Computed:
+    """What was computed of a batch: vectors and extractions by text hash, and vectors of facts and phrases by key."""
+
+    vectors: Mapping[str, NDArray[np.float16]]
+    extractions: Mapping[str, Extraction | None]
+    facts: Mapping[FactKey, NDArray[np.float16]] = field(default_factory=dict)
+    phrases: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
+
+
+def title_mentions(document: Document) -> tuple[Mention, ...]:
+    """Return the title as a mention in each of a document's passages, if it can be a name."""
+    name = title_as_name(document.title)
+    return (Mention(name, TITLE_COUNT),) if name else ()
+
+
+def fact_keys(extractions: Iterable[Extraction | None]) -> list[FactKey]:
+    """Return the keys of all facts, as which they are embedded, so that a vector goes by no way of writing a name."""
+    triples = (triple for found in extractions if found is not None for triple in found.triples)
+    return sorted({fact_key(triple.subject, triple.predicate, triple.object) for triple in triples})
+
+
+def phrase_keys(prepared: Iterable[Prepared], extractions: Iterable[Extraction | None]) -> list[str]:
+    """Return the keys of all names that are long enough for a vector to say what they mean."""
+    names = {mention.text for one in prepared for mention in title_mentions(one.document)}
+    for found in extractions:
+        if found is not None:
+            names.update(mention.text for mention in found.mentions)
+            names.update(name for triple in found.triples for name in (triple.subject, triple.object))
+    return sorted({key for key in map(normalize, names) if is_linkable(key)})
+
+
+def learned_document(prepared: Prepared, computed: Computed) -> LearnedDocument:
+    """Return a document with what was computed of it."""
+    title = title_mentions(prepared.document)
+    passages = []
+    for passage, text_hash in zip(prepared.passages, prepared.text_hashes, strict=True):
+        found = computed.extractions[text_hash] or Extraction()
+        passages.append(
+            LearnedPassage(
+                passage=passage,
+                text_hash=text_hash,
+                vector=computed.vectors[text_hash],
+                extraction=Extraction(mentions=(*title, *found.mentions), triples=found.triples),
+            )
+        )
+    return LearnedDocument(
+        document=prepared.document,
+        content_hash=prepared.content_hash,
+        passages=passages,
+        fact_vectors=computed.facts,
+        phrase_vectors=computed.phrases,
+    )
