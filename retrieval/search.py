@@ -81,7 +81,8 @@ class Ranked:
         if not more or not self.rows:
             return self if self.rows else others
         highest, floor = max(abs(score) for score in others.scores) or 1.0, self.scores[-1]
-        low = [floor * score / highest if score > 0 else 0.0 for _, score in more]
+        # Where the last is below zero, as in mode hybrid, nothing behind it may be above it.
+        low = [min(floor, floor * score / highest if score > 0 else 0.0) for _, score in more]
         return Ranked(self.rows + [row for row, _ in more], self.scores + low)
 
     def guarded(self, rows: Sequence[int], within: int) -> Ranked:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from evaluation.books import load_books
 from evaluation.datasets import Dataset, limit_questions, load_dataset
 from evaluation.openie import read_openie
 from evaluation.qa_eval import Answered, QaReport, evaluate_answers
@@ -27,13 +28,14 @@ from evaluation.report import (
 from evaluation.retrieval_eval import RetrievalReport, compare_reports, evaluate_retrieval, nest_scores
 from evaluation.runs import make_folder, write_runs
 from evaluation.ways import PARITY, WalkMode, Way, combine_ways
+from ingest.splitter import Splitter
 from memory_graph.errors import InvalidInput
 from retrieval.ask import ask
 from service.commands.check import check
 from service.commands.learned_set import COLLECTION, LearnedSet, learn_set
 from service.commands.output import AsJson, console, out, print_json
 from service.settings import read_settings
-from service.wiring import answer_params, open_generator
+from service.wiring import answer_params, find_model, open_generator
 
 
 class ModeName(StrEnum):
@@ -75,6 +77,9 @@ def evaluate(
     openie: Annotated[
         Path | None, typer.Option(help="Learn these entities and triples (openie.jsonl) instead of spaCy's.")
     ] = None,
+    books: Annotated[
+        Path | None, typer.Option("--books", help="FOLDER holds books: their questions, with quotes of gold passages.")
+    ] = None,
     parity: Annotated[
         bool, typer.Option("--parity", help="HippoRAG 2's ranking of the same triples beside the modes.")
     ] = False,
@@ -103,6 +108,7 @@ def evaluate(
         "--limit": limit,
         "--answers": answers,
         "--openie": openie,
+        "--books": books,
         "--parity": parity,
         "--runs": runs,
     }
@@ -122,7 +128,9 @@ def evaluate(
         if openie is None:
             raise InvalidInput("--parity", "ranks by triples: give their file with --openie.")
         chosen.append(PARITY)
-    evaluate_set(Path(words[0]), chosen, limit=limit, openie=openie, answers=answers, runs=runs, as_json=as_json)
+    evaluate_set(
+        Path(words[0]), chosen, limit=limit, openie=openie, books=books, answers=answers, runs=runs, as_json=as_json
+    )
 
 
 def evaluate_set(
@@ -131,18 +139,23 @@ def evaluate_set(
     *,
     limit: int,
     openie: Path | None,
+    books: Path | None,
     answers: bool,
     runs: Path | None,
     as_json: bool,
 ) -> None:
     """Learn a set, search its questions in each way, have them answered in the last mode if asked to, and report."""
-    dataset = load_dataset(folder)
+    settings = read_settings()
+    if books is None:
+        dataset = load_dataset(folder)
+    else:
+        dataset = load_books(folder, books, Splitter(find_model(settings, settings.embedder) / "tokenizer.json"))
     readings = None if openie is None else read_openie(openie, dataset)
     if limit:
         dataset = limit_questions(dataset, limit)
     if runs is not None:
         make_folder(runs)
-    with learn_set(read_settings(), dataset, readings) as learned:
+    with learn_set(settings, dataset, readings) as learned:
         reports = [evaluate_retrieval(dataset, learned.search(way), way=way.name) for way in ways]
         if runs is not None:
             for path in write_runs(runs, reports):

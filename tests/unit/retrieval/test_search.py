@@ -12,7 +12,7 @@ from memory_graph.errors import Conflict, InvalidInput, NotFound
 from memory_graph.store.collections import create_collection, delete_collection
 from retrieval.chains import ChainParams
 from retrieval.graph_search import GraphParams
-from retrieval.search import Searcher, SearchRequest, SearchResult
+from retrieval.search import Ranked, Searcher, SearchRequest, SearchResult
 from retrieval.testing import HashEmbedder
 from retrieval.views import ViewCache
 from tests.unit.factories import (
@@ -78,6 +78,31 @@ def test_the_walk_finds_what_shares_only_a_name_with_the_answer(searcher: Search
     assert set(_keys(found)) == {"ada", "mill", "bram"}
     assert found.hits[2].score > 0
     assert found.fallback_reason is None
+
+
+@pytest.mark.parametrize(
+    ("first", "others", "expected"),
+    [
+        ([(1, 0.9), (2, 0.3)], [(2, 0.8), (3, 0.4), (4, -0.1)], [(1, 0.9), (2, 0.3), (3, 0.15), (4, 0.0)]),
+        (
+            [(1, 0.1), (2, -0.2)],
+            [(3, 0.5), (4, 0.25), (5, -0.1)],
+            [(1, 0.1), (2, -0.2), (3, -0.2), (4, -0.2), (5, -0.2)],
+        ),
+        ([(1, 0.0)], [(2, 0.5)], [(1, 0.0), (2, 0.0)]),
+        ([], [(2, 0.5), (1, -0.5)], [(2, 0.5), (1, -0.5)]),
+        ([(1, 0.5)], [(1, 0.1)], [(1, 0.5)]),
+        ([(1, 0.5)], [], [(1, 0.5)]),
+        ([], [], []),
+    ],
+)
+def test_what_follows_a_ranking_scores_no_higher(
+    first: list[tuple[int, float]], others: list[tuple[int, float]], expected: list[tuple[int, float]]
+) -> None:
+    one, other = (Ranked([row for row, _ in some], [score for _, score in some]) for some in (first, others))
+    found = one.then(other)
+    assert found.rows == [row for row, _ in expected]
+    assert found.scores == pytest.approx([score for _, score in expected])
 
 
 @pytest.mark.usefixtures("cid")

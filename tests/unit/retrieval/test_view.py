@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from memory_graph.database import Database
-from retrieval.view import compacted, empty_view
+from memory_graph.hashing import hash_words
+from memory_graph.types import Extraction, Mention
+from retrieval.view import View, compacted, empty_view
 from tests.unit.factories import (
     commit_documents,
     content_of,
@@ -179,3 +183,94 @@ def test_the_parts_of_a_view_are_measured(database: Database, cid: int) -> None:
     commit_documents(database, cid, learn_document("b", *(f"Cora Finch {number}." for number in range(50))))
     later = fresh(database).nbytes
     assert all(later[part] > first[part] for part in ("tail", "graph", "names", "ids"))
+
+
+def _mentions(view: View, database: Database) -> dict[tuple[tuple[str, int], str], int]:
+    return canonical(view, passage_names(database))["mentions"]
+
+
+@pytest.mark.parametrize("merge", [False, True], ids=["later", "settled"])
+def test_a_new_name_is_linked_to_older_passages_that_hold_it(database: Database, cid: int, merge: bool) -> None:
+    """Nothing told at the time that "lake orrin" was a name; now every passage where it stands leads there."""
+    commit_documents(database, cid, learn_document("a", "the lake orrin froze, and lake orrin thawed", "orrin lake"))
+    view = fresh(database)
+    view = compacted(view) if merge else fresh(database, view)
+    commit_documents(database, cid, learn_document("b", "a lake; orrin is a word"))
+    view = fresh(database, view)
+    assert _mentions(view, database) == {}
+    commit_documents(database, cid, learn_document("c", "It rained on Lake Orrin."))
+    older, view = view, fresh(database, view)
+    found = _mentions(view, database)
+    # Words are compared and not signs: "a lake; orrin" holds the name too.
+    assert {key: count for key, count in found.items() if key[1] == "lake orrin"} == {
+        (("a", 0), "lake orrin"): 2,
+        (("b", 0), "lake orrin"): 1,
+        (("c", 0), "lake orrin"): 1,
+    }
+    assert not older.graph.total_count
+    assert_up_to_date(view, database)
+
+
+@pytest.mark.parametrize("merge", [False, True], ids=["later", "settled"])
+def test_a_forgotten_name_takes_its_edges_back(database: Database, cid: int, merge: bool) -> None:
+    commit_documents(database, cid, learn_document("a", "lake orrin froze"), learn_document("b", "Bram Oster rowed."))
+    view = fresh(database)
+    commit_documents(database, cid, learn_document("c", "Lake Orrin and Bram Oster"))
+    view = fresh(database, view)
+    view = compacted(view) if merge else view
+    assert (("a", 0), "lake orrin") in _mentions(view, database)
+    forget_document(database, cid, "c")
+    view = fresh(database, view)
+    assert _mentions(view, database) == {(("b", 0), "bram oster"): 1}
+    assert view.n_phrases == 1
+    assert_up_to_date(view, database)
+    commit_documents(database, cid, learn_document("d", "Lake Orrin again"))
+    view = fresh(database, view)
+    assert (("a", 0), "lake orrin") in _mentions(view, database)
+    assert_up_to_date(view, database)
+
+
+def test_names_inside_names_are_linked(database: Database, cid: int) -> None:
+    """Learning a longer name does not take a passage away from the shorter one, nor does forgetting it."""
+    commit_documents(
+        database, cid, learn_document("a", "York was old."), learn_document("b", "to New York City by sea")
+    )
+    view = fresh(database)
+    commit_documents(database, cid, learn_document("c", "New York, not York, is meant."))
+    view = fresh(database, view)
+    of_b = {name: count for ((key, _), name), count in _mentions(view, database).items() if key == "b"}
+    assert of_b == {"new york city": 1, "new york": 1, "york": 1}
+    of_c = {name: count for ((key, _), name), count in _mentions(view, database).items() if key == "c"}
+    assert of_c == {"new york": 1, "york": 2}
+    forget_document(database, cid, "b")
+    commit_documents(database, cid, learn_document("e", "new york city"))
+    view = fresh(database, view)
+    of_e = {name: count for ((key, _), name), count in _mentions(view, database).items() if key == "e"}
+    assert of_e == {"new york": 1, "york": 1}
+    assert_up_to_date(view, database)
+
+
+def test_what_the_extractor_counted_stands_where_it_is_more(database: Database, cid: int) -> None:
+    """It may know a name under other words than those of the passage."""
+    learned = learn_document("a", "Ada Quill. ada quill!")
+    more = learn_document("b", "she waved, and Ada Quill laughed")
+    said = Extraction(mentions=(Mention("Ada Quill", 3), Mention("Bram Oster", 2)), triples=())
+    more.passages[0] = replace(more.passages[0], extraction=said)
+    commit_documents(database, cid, learned, more)
+    found = _mentions(fresh(database), database)
+    assert found == {
+        (("a", 0), "ada quill"): 2,
+        (("b", 0), "ada quill"): 3,
+        (("b", 0), "bram oster"): 2,
+    }
+
+
+def test_titles_count_among_the_words_of_their_passages(database: Database, cid: int) -> None:
+    commit_documents(database, cid, learn_document("a", "she was born there", title="Ada Quill (painter)"))
+    commit_documents(database, cid, learn_document("b", "Ada Quill waved."))
+    view = fresh(database)
+    assert (("a", 0), "ada quill") in _mentions(view, database)
+    assert canonical(view, passage_names(database))["titles"] == {
+        ("a", 0): hash_words("Ada Quill").tolist(),
+        ("b", 0): [],
+    }

@@ -570,9 +570,13 @@ def test_the_events_of_a_job(memory: Memory) -> None:
 # Search
 
 
-@pytest.mark.parametrize("mode", ["graph", "dense"])
-def test_search_finds_and_tells(world: Memory, mode: str) -> None:
-    response = world.post("search", query="Who built the harbour of Tessaly?", top_k=2, mode=mode)
+@pytest.mark.parametrize(
+    "way",
+    [{}, {"mode": "graph", "rerank": "chain"}, {"rerank": "none"}, {"mode": "dense"}, {"mode": "hybrid"}],
+    ids=lambda way: "-".join(way.values()) or "default",
+)
+def test_search_finds_and_tells(world: Memory, way: dict[str, str]) -> None:
+    response = world.post("search", query="Who built the harbour of Tessaly?", top_k=2, **way)
     assert response.status_code == 200
     body = response.json()
     assert set(body) == {"hits", "version", "fallback_reason", "timings_ms", "trace"}
@@ -591,6 +595,8 @@ def test_the_trace_of_a_search(world: Memory) -> None:
     names = [stage["name"] for stage in trace["stages"]]
     assert names == ["view", "embed", "dense", "lexical", "walk", "chain", "read"]
     assert all(stage["ms"] >= 0 for stage in trace["stages"])
+    plain = world.post("search", query="What did Maren Quill build?", rerank="none", trace=True).json()["trace"]
+    assert [stage["name"] for stage in plain["stages"]] == ["view", "embed", "dense", "lexical", "walk", "read"]
 
 
 def test_an_empty_collection_answers_with_no_hits(memory: Memory) -> None:
@@ -675,6 +681,9 @@ def test_numbers_beyond_the_database_in_a_filter(world: Memory, value: int) -> N
         ({"top_k": -1}, "top_k"),
         ({"top_k": "many"}, "top_k"),
         ({"mode": "magic"}, "mode"),
+        ({"rerank": "best"}, "rerank"),
+        ({"mode": "dense", "rerank": "chain"}, "rerank"),
+        ({"mode": "hybrid", "rerank": "chain"}, "rerank"),
         ({"min_version": -1}, "min_version"),
         ({"filter": [1]}, "filter"),
         ({"topk": 3}, "topk"),

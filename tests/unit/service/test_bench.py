@@ -43,7 +43,7 @@ def test_searches_are_measured_with_commits_and_a_merge(tmp_path: Path) -> None:
     (row,) = json.loads(ran.stdout)["rows"]
     assert row["passages"] == 600
     assert row["ann_recall_at_100"] == 1.0  # so few are scanned
-    assert set(row["stages_ms"]) == {"view", "embed", "dense", "walk", "read"}
+    assert set(row["stages_ms"]) == {"view", "embed", "dense", "lexical", "walk", "read"}
     assert row["search_ms"] > 0
     assert row["fresh_ms"] > 0
     assert row["unasked_ms"] > 0

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from memory_graph.store.jobs import Failure, Job
+from retrieval.search import SearchRequest
 from service.schemas import DocumentIn, JobOut, QueryIn, SearchIn
 
 MOMENT = datetime(2026, 1, 31, tzinfo=UTC)
@@ -67,13 +68,19 @@ def test_questions_that_are_refused(value: str) -> None:
 
 def test_defaults_of_the_contract() -> None:
     search, query = SearchIn(query="q"), QueryIn(question="q")
-    assert (search.top_k, search.mode, search.trace) == (10, "graph", False)
+    assert (search.top_k, search.mode, search.rerank, search.trace) == (10, "graph", None, False)
     assert (query.top_k, query.strategy, query.order, query.stream) == (5, "direct", "edges", False)
 
 
 def test_a_request_carries_what_was_asked() -> None:
-    asked = SearchIn(query="q", top_k=3, mode="dense", filter={"a": 1}, min_version=7).to_request()
-    assert (asked.query, asked.top_k, asked.mode, asked.filter, asked.min_version) == ("q", 3, "dense", {"a": 1}, 7)
+    asked = SearchIn(query="q", top_k=3, mode="dense", rerank="none", filter={"a": 1}, min_version=7).to_request()
+    assert asked == SearchRequest(query="q", top_k=3, mode="dense", rerank="none", filter={"a": 1}, min_version=7)
+
+
+@pytest.mark.parametrize("rerank", ["", "Chain", "best", 1, True])
+def test_other_ways_of_reranking_are_refused(rerank: Any) -> None:
+    with pytest.raises(ValidationError):
+        SearchIn(query="q", rerank=rerank)
 
 
 @pytest.mark.parametrize(
