@@ -26,6 +26,7 @@ MAX_TOKENS = 512
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 _TOLD = 20  # of the best, in the trace
+_LEAST = 1e-4  # below what the chain ranker gives: passages that were no candidates of it have any score
 
 
 class PairScorer(Protocol):
@@ -40,9 +41,14 @@ class PairScorer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class CrossParams:
-    """The ``candidates`` best of a ranking are scored again; the time that takes is in proportion to them."""
+    """The ``candidates`` best of a ranking are scored again; the time that takes is in proportion to them.
+
+    Behind the chain ranker ``beside_chain`` times the scorer's logit is added to its log-odds: a passage that another
+    one leads to need not resemble the question, so that the cross-encoder alone would lose it.
+    """
 
     candidates: int = 30
+    beside_chain: float = 0.2
 
 
 class CrossEncoder:
@@ -119,9 +125,15 @@ class CrossRanking:
     detail: dict[str, Any]
 
 
-def rank_by_pairs(scorer: PairScorer, question: str, hits: Sequence[Hit]) -> CrossRanking:
-    """Rank hits by what the scorer makes of their title and text; equal scores keep their order."""
+def rank_by_pairs(scorer: PairScorer, question: str, hits: Sequence[Hit], beside: float | None = None) -> CrossRanking:
+    """Rank hits by what the scorer makes of their title and text; equal scores keep their order.
+
+    With ``beside``, the hits' own scores are probabilities, to whose log-odds that many times the logit is added.
+    """
     logits = scorer.score(question, [passage_input(hit.title, "", hit.text) for hit in hits]).astype(np.float64)
+    if beside is not None:
+        before = np.clip([hit.score for hit in hits], _LEAST, 1.0 - _LEAST)
+        logits = np.log(before / (1.0 - before)) + beside * logits
     order = np.argsort(-logits, kind="stable").tolist()
     ids, scores = [hits[place].passage_id for place in order], (1.0 / (1.0 + np.exp(-logits[order]))).tolist()
     best = [

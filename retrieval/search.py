@@ -39,7 +39,7 @@ Rerank = Literal["chain", "cross", "none"]
 class SearchRequest:
     """A question to a collection; ``filter`` limits what may be returned, not what the walk may cross.
 
-    ``rerank`` None means *chain* in mode graph and *none* in the others.
+    ``rerank`` None means *chain* in mode graph and *none* in the others; *cross* in mode graph comes on top of *chain*.
     """
 
     query: str
@@ -149,7 +149,8 @@ class Searcher:
                     detail["passages"] = int(allowed.sum())
             ranked, reason = self._rank(view, query, self._deepened(request), stages, allowed)
             if request.rerank == "cross":
-                ranked = self._read_again(view, request.query, ranked, stages)
+                chained = request.mode == "graph" and reason != "empty_graph"
+                ranked = self._read_again(view, request.query, ranked, stages, chained)
         scored = [(int(view.passage_ids[row]), score) for row, score in zip(ranked.rows, ranked.scores, strict=True)]
         with stages.measure("read") as detail, self._database.read() as connection:
             hits = read_hits(connection, scored[: request.top_k])
@@ -167,15 +168,14 @@ class Searcher:
         """Return the request with a ``top_k`` that brings all candidates of the cross-encoder."""
         return replace(request, top_k=max(request.top_k, self._cross.candidates if request.rerank == "cross" else 0))
 
-    def _read_again(self, view: View, question: str, ranked: Ranked, stages: Stages) -> Ranked:
+    def _read_again(self, view: View, question: str, ranked: Ranked, stages: Stages, chained: bool) -> Ranked:
         """Rank the first of a ranking by what the cross-encoder makes of their texts; the others follow."""
         assert self._scorer is not None
         with stages.measure("cross") as detail:
-            first = ranked.rows[: self._cross.candidates]
-            row_of = {int(view.passage_ids[row]): row for row in first}
+            row_of = {int(view.passage_ids[row]): row for row in ranked.rows[: self._cross.candidates]}
             with self._database.read() as connection:
-                hits = read_hits(connection, [(passage_id, 0.0) for passage_id in row_of])
-            found = rank_by_pairs(self._scorer, question, hits)
+                hits = read_hits(connection, list(zip(row_of, ranked.scores, strict=False)))
+            found = rank_by_pairs(self._scorer, question, hits, self._cross.beside_chain if chained else None)
             detail |= found.detail
         return Ranked([row_of[one] for one in found.passage_ids], found.scores).then(ranked)
 
@@ -208,7 +208,7 @@ class Searcher:
         if facts is not None and facts.fallback_reason:
             reason = facts.fallback_reason
         ranked = _allowed(scene.walked, scene.walk_scores, allowed)
-        if request.rerank in (None, "chain"):
+        if request.rerank != "none":
             with stages.measure("chain") as detail:
                 encode = self._embedder.encode if self._chains.looks > 1 else None
                 chained = rank_by_chains(scene, self._ranker, self._chains, encode, allowed)

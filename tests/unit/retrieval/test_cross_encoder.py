@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,19 @@ def test_hits_are_ranked_by_what_the_scorer_says_and_equal_ones_keep_their_order
         (12, 3),
         (14, 5),
     ]
+
+
+def test_beside_probabilities_the_logit_moves_the_log_odds() -> None:
+    first, second = _hits("the wind rose", "the mill burned")  # the scorer's logits are -3 and 3
+    hits = [replace(first, score=0.9), replace(second, score=0.6)]
+    odds = np.log([0.9 / 0.1, 0.6 / 0.4])
+    near = rank_by_pairs(WordScorer(), "the mill burned who", hits, beside=0.2)
+    assert near.passage_ids == [10, 11]
+    far = rank_by_pairs(WordScorer(), "the mill burned who", hits, beside=0.5)
+    assert far.passage_ids == [11, 10]
+    assert far.scores == pytest.approx([1 / (1 + np.exp(-odds[1] - 1.5)), 1 / (1 + np.exp(-odds[0] + 1.5))])
+    certain = [replace(first, score=0.0), replace(second, score=1.0)]
+    assert np.isfinite(rank_by_pairs(WordScorer(), "who", certain, beside=0.2).scores).all()
 
 
 def test_title_and_text_are_read() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, get_args
 
 import pytest
@@ -46,7 +47,7 @@ def _keys(found: SearchResult) -> list[str]:
     return [hit.document_id for hit in found.hits]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["dense", "hybrid"])
 def test_hits_come_in_the_order_of_the_scorer(
     database: Database, views: ViewCache, scorer: WordScorer, mode: str
 ) -> None:
@@ -60,12 +61,39 @@ def test_hits_come_in_the_order_of_the_scorer(
     assert [hit.rank for hit in found.hits] == list(range(1, len(DOCUMENTS) + 1))
 
 
+def test_in_mode_graph_the_scorer_speaks_beside_the_chain_ranker(
+    database: Database, views: ViewCache, scorer: WordScorer
+) -> None:
+    chained = _search(database, views, scorer, rerank="chain")
+    found = _search(database, views, scorer)
+    logits = scorer.score(QUESTION, [f"{hit.title}\n{hit.text}" for hit in chained.hits]).tolist()
+    expected = {
+        hit.document_id: math.log(hit.score / (1 - hit.score)) + 0.2 * logit
+        for hit, logit in zip(chained.hits, logits, strict=True)
+        if hit.score > 1e-4
+    }
+    assert len(expected) >= 6
+    scores = {hit.document_id: hit.score for hit in found.hits}
+    for key, odds in expected.items():
+        assert scores[key] == pytest.approx(1 / (1 + math.exp(-odds)))
+    assert [hit.score for hit in found.hits] == sorted((hit.score for hit in found.hits), reverse=True)
+    assert [stage.name for stage in found.stages][-3:] == ["chain", "cross", "read"]
+
+
+def test_without_a_graph_the_scorer_alone_decides(database: Database, scorer: WordScorer) -> None:
+    nameless = [learn_document("wind", "the wind rose"), learn_document("mill", "who burned the mill")]
+    commit_documents(database, new_collection(database).id, *nameless)
+    found = _search(database, ViewCache(database), scorer, query="who burned the mill")
+    assert (_keys(found), found.fallback_reason) == (["mill", "wind"], "empty_graph")
+    assert [hit.score for hit in found.hits] == pytest.approx([1 / (1 + math.exp(-6)), 1 / (1 + math.exp(3))])
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("candidates", [1, 3])
 def test_those_beyond_the_candidates_follow_in_their_order(
     database: Database, views: ViewCache, scorer: WordScorer, mode: str, candidates: int
 ) -> None:
-    # Without the scorer: chain is the default of mode graph, and its order is the one that is read again.
+    # In mode graph, None is chain, and that is the order that is read again.
     plain = _keys(_search(database, views, scorer, mode=mode, rerank=None))
     found = _search(database, views, scorer, candidates, mode=mode)
     assert set(_keys(found)[:candidates]) == set(plain[:candidates])
