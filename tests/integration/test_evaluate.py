@@ -24,7 +24,7 @@ def test_samples_are_kept_while_they_are_learned(installation: Installation, sam
     assert sum(part["documents"] for part in parts) == 42
     assert sum(part["questions"] for part in parts) == 20
     assert [part["versions"] for part in parts] == [1] * 4
-    assert [way["way"] for way in report["ways"]] == ["dense", "graph"]
+    assert [way["way"] for way in report["ways"]] == ["dense", "hybrid", "graph"]
     for way in report["ways"]:
         assert set(way["recall"]) == {"2", "3", "5", "10"}
         for recall in way["recall"].values():
@@ -51,6 +51,6 @@ def test_eval_goes_on_taking_a_folder(
 ) -> None:
     ran = make_installation().run("eval", *words, samples, "--json", timeout_s=240)
     reports = ran.json["retrieval"]
-    assert [report["mode"] for report in reports] == (["dense"] if words else ["dense", "graph"])
+    assert [report["mode"] for report in reports] == (["dense"] if words else ["dense", "hybrid", "graph"])
     for report in reports:  # of the four that are drawn, some may have no gold documents
         assert 1 <= report["n_questions"] <= 4 if words else report["n_questions"] == 20
