@@ -151,9 +151,10 @@ class Searcher:
             if request.rerank == "cross":
                 chained = request.mode == "graph" and reason != "empty_graph"
                 ranked = self._read_again(view, request.query, ranked, stages, chained)
-        scored = [(int(view.passage_ids[row]), score) for row, score in zip(ranked.rows, ranked.scores, strict=True)]
+        rows = np.array(ranked.rows[: request.top_k], dtype=np.int64)
+        scored = list(zip(view.passage_ids[rows].tolist(), ranked.scores[: request.top_k], strict=True))
         with stages.measure("read") as detail, self._database.read() as connection:
-            hits = read_hits(connection, scored[: request.top_k])
+            hits = read_hits(connection, scored)
             detail["hits"] = len(hits)
             _name_phrases(connection, stages.done)
         return SearchResult(
