@@ -172,16 +172,27 @@ class PhraseNames:
         return _names(_Settled(**arrays))
 
     def _tables(self, first: int) -> list[NameTable]:
-        tables, n = [self._settled.table] if first < len(self._settled) else [], len(self._settled)
-        begin, stop = max(first - n, 0), self.length - n
-        if begin >= stop:
-            return tables
+        n = len(self._settled)
+        tables = [self._settled.table] if first < n else []
+        if max(first, n) < self.length:
+            tables.append(self._later_table if first <= n else self._make_table(first - n))
+        return tables
+
+    @cached_property
+    def _later_table(self) -> NameTable:
+        """All names that are not settled, to be found in texts: made once a version, for all its questions."""
+        return self._make_table(0)
+
+    def _make_table(self, begin: int) -> NameTable:
+        """Return the added names from the place ``begin`` on, to be found in texts."""
+        n = len(self._settled)
+        stop = self.length - n
         starts = self._added.ends.rows
         low = int(starts[begin - 1]) if begin else 0
         words, ends = self._added.words.rows[low : starts[stop - 1]], starts[begin:stop] - low
         hashes: Hashes = names_of(words, ends)
         order = np.argsort(hashes, kind="stable")
-        return [*tables, NameTable.of(hashes[order], (order + begin + n).astype(np.int32), words, ends)]
+        return NameTable.of(hashes[order], (order + begin + n).astype(np.int32), words, ends)
 
 
 def _names(settled: _Settled) -> PhraseNames:

@@ -121,3 +121,24 @@ def test_only_settled_names_can_be_saved() -> None:
     small = names.compacted(np.ones(2, dtype=bool))
     assert small.nbytes == sum(array.nbytes for array in small.to_arrays().values()) > 0
     assert names.nbytes > PhraseNames.of(["a"]).nbytes
+
+
+def test_each_version_finds_its_own_names_after_it_was_asked() -> None:
+    """What a version keeps for its questions is not handed on to those that go on from it."""
+    words, ends = hash_keys(["a b c d"])
+    begins = np.zeros(1, dtype=np.int64)
+
+    def found(names: PhraseNames, first: int = 0) -> list[int]:
+        return names.scan(words, begins, ends, NOBODY, first).rows.tolist()
+
+    one = PhraseNames.of(["a"]).extended(["b"])
+    assert found(one) == [0, 1]
+    here, there = one.extended(["c"]), one.extended(["d"])
+    for _ in range(2):
+        assert found(here) == found(there) == [0, 1, 2]
+        assert found(here, first=1) == [1, 2]
+        assert found(here, first=2) == [2]
+        assert found(here, first=3) == []
+        assert found(one) == [0, 1]
+    assert here.scan(words, begins, ends, NOBODY, 2).places.tolist() == [2]
+    assert there.scan(words, begins, ends, NOBODY, 2).places.tolist() == [3]
