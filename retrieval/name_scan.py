@@ -65,8 +65,9 @@ class NameTable:
 
 def count_names(found: Found) -> tuple[Ints, Ints, Ints]:
     """Return each pair of stream and row once, and how often it was found."""
-    pairs, counts = np.unique(np.stack([found.streams, found.rows]), axis=1, return_counts=True)
-    return pairs[0], pairs[1], counts
+    # One number a pair: pairs of numbers are sorted ten times slower.
+    pairs, counts = np.unique(found.streams << 32 | found.rows, return_counts=True)
+    return pairs >> 32, pairs & 0xFFFFFFFF, counts
 
 
 @njit(inline="always")
