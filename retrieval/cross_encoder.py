@@ -48,7 +48,7 @@ class CrossParams:
     """
 
     candidates: int = 30
-    beside_chain: float = 0.2
+    beside_chain: float = 0.1
 
 
 class CrossEncoder:

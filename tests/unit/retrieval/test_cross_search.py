@@ -68,7 +68,7 @@ def test_in_mode_graph_the_scorer_speaks_beside_the_chain_ranker(
     found = _search(database, views, scorer)
     logits = scorer.score(QUESTION, [f"{hit.title}\n{hit.text}" for hit in chained.hits]).tolist()
     expected = {
-        hit.document_id: math.log(hit.score / (1 - hit.score)) + 0.2 * logit
+        hit.document_id: math.log(hit.score / (1 - hit.score)) + 0.1 * logit
         for hit, logit in zip(chained.hits, logits, strict=True)
         if hit.score > 1e-4
     }
