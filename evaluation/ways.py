@@ -74,8 +74,12 @@ def combine_ways(**choices: Sequence[Any]) -> list[Way]:
     for name, values in choices.items():
         for value in values:
             check_option(f"--{name}", name, value)
-    combined = (Way(**dict(zip(choices, values, strict=True))) for values in product(*choices.values()))
-    return list(dict.fromkeys(combined))
+    made = (Way(**dict(zip(choices, values, strict=True))) for values in product(*choices.values()))
+    combined = list(dict.fromkeys(made))
+    for way in combined:
+        if way.rerank == "chain" and way.mode != "graph":
+            raise InvalidInput("--rerank", f"chain goes with mode graph alone, not with {way.mode}. Name the modes.")
+    return combined
 
 
 def check_option(place: str, name: str, value: Any) -> None:

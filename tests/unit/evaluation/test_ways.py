@@ -42,6 +42,12 @@ def test_each_combination_comes_once_in_the_order_given() -> None:
     assert [way.name for way in ways] == ["graph", "graph,walk=exact", "dense", "dense,walk=exact"]
 
 
+def test_a_way_of_reranking_that_does_not_fit_the_mode_is_refused_before_anything_is_learned() -> None:
+    assert [way.rerank for way in combine_ways(mode=["graph"], rerank=["chain", "none"])] == ["chain", "none"]
+    with pytest.raises(InvalidInput, match="--rerank: chain goes with mode graph alone, not with dense"):
+        combine_ways(mode=["graph", "dense"], rerank=["none", "chain"])
+
+
 @pytest.mark.parametrize("value", ["sparse", "", None, True])
 def test_a_value_that_an_option_cannot_have_is_refused(value: object) -> None:
     with pytest.raises(InvalidInput, match=r"--mode: must be one of .*dense.*, not"):
