@@ -38,13 +38,15 @@ KS = (2, 5, 10)
 class TrainingParams:
     """``folds`` for the cross-validation; ``seeds`` forests of ``trees`` trees are averaged.
 
-    A tree has ``leaves`` leaves, in the first and in the second look.
+    A tree has ``leaves`` leaves. There are few sub-questions, so each counts ``sub_question_weight`` times: what one
+    hop needs must not be forgotten.
     """
 
     folds: int = 5
     seeds: int = 3
     trees: int = 200
-    leaves: tuple[int, int] = (8, 16)
+    leaves: int = 8
+    sub_question_weight: float = 4.0
     learning_rate: float = 0.05
     least_in_leaf: int = 20
     truncation: int = 10
@@ -201,9 +203,11 @@ def fit_trees(examples: Sequence[_Example], look: int, params: TrainingParams) -
 
     described = [one.described(look) for one in examples]
     labels = [np.isin(rows, one.gold).astype(int) for (rows, _), one in zip(described, examples, strict=True)]
+    weights = [params.sub_question_weight if one.asked.type == SUB_QUESTION else 1.0 for one in examples]
     data = lightgbm.Dataset(
         np.concatenate([features for _, features in described]),
         np.concatenate(labels),
+        weight=np.repeat(weights, [len(rows) for rows, _ in described]),
         group=[len(rows) for rows, _ in described] if look == 2 else None,
         feature_name=list(FEATURES if look == 1 else SECOND_FEATURES),
     )
@@ -215,7 +219,7 @@ def fit_trees(examples: Sequence[_Example], look: int, params: TrainingParams) -
         forest = lightgbm.train(
             {
                 **(objective if look == 2 else {"objective": "binary"}),
-                "num_leaves": params.leaves[look - 1],
+                "num_leaves": params.leaves,
                 "learning_rate": params.learning_rate,
                 "min_data_in_leaf": params.least_in_leaf,
                 "feature_fraction": 0.7,

@@ -108,7 +108,7 @@ def test_search_in_process(learned: tuple[Installation, Ran], samples: Path) -> 
     found = installation.run("search", FOUNDED, "-k", 3, "--json", "--trace").json
     assert [hit["rank"] for hit in found["hits"]] == [1, 2, 3]
     assert str(samples / "documents" / "lissenholt.md") in [hit["document_id"] for hit in found["hits"]]
-    assert [stage["name"] for stage in found["trace"]["stages"]] == ["view", "embed", "dense", "walk", "read"]
+    assert [stage["name"] for stage in found["trace"]["stages"]] == ["view", "embed", "dense", "lexical", "walk", "chain", "read"]
     plain = installation.run("search", FOUNDED, "-k", 1, "--mode", "dense")
     assert "1. Lissenholt" in plain.out
 
@@ -151,7 +151,7 @@ def test_a_noun_alone_lists_also_as_json(learned: tuple[Installation, Ran], noun
 
 def test_models_list(installation: Installation) -> None:
     listed = installation.run("models", "list", "--json").json
-    assert {model["role"] for model in listed["models"]} == {"embedder", "generator", "nlp"}
+    assert {model["role"] for model in listed["models"]} == {"embedder", "generator", "nlp", "reranker"}
     assert all(model["present"] for model in listed["models"] if model["default"])
 
 

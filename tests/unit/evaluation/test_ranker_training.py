@@ -34,7 +34,7 @@ from tests.unit.scenes import EMBEDDER, ask, view_of
 
 lightgbm = pytest.importorskip("lightgbm", reason="the chain ranker cannot be trained here: pip install '.[bench]'")
 
-SMALL = TrainingParams(folds=3, seeds=1, trees=12, leaves=(4, 4), learning_rate=0.3, least_in_leaf=4)
+SMALL = TrainingParams(folds=3, seeds=1, trees=12, leaves=4, learning_rate=0.3, least_in_leaf=4)
 NARROW = GraphParams(seeds=20)
 
 
