@@ -60,7 +60,8 @@ def test_a_claim_that_does_not_hold_ends_with_1(installation: Installation, clai
 
 def test_run_files_of_two_ways(installation: Installation, claims: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    ran = installation.run("eval", claims.parent / "tiny", "--walk", "exact", "--runs", runs, "--json", timeout_s=280)
+    ways = ("--mode", "dense", "--mode", "graph", "--walk", "exact")
+    ran = installation.run("eval", claims.parent / "tiny", *ways, "--runs", runs, "--json", timeout_s=280)
     dense, graph = ran.json["retrieval"]
     assert (dense["mode"], dense["walk"], graph["mode"]) == ("dense", "exact", "graph")
     assert dense["recall"]["2"]["mean"] == graph["recall"]["2"]["mean"] == 1

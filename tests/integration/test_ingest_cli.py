@@ -108,7 +108,8 @@ def test_search_in_process(learned: tuple[Installation, Ran], samples: Path) -> 
     found = installation.run("search", FOUNDED, "-k", 3, "--json", "--trace").json
     assert [hit["rank"] for hit in found["hits"]] == [1, 2, 3]
     assert str(samples / "documents" / "lissenholt.md") in [hit["document_id"] for hit in found["hits"]]
-    assert [stage["name"] for stage in found["trace"]["stages"]] == ["view", "embed", "dense", "lexical", "walk", "chain", "read"]
+    stages = [stage["name"] for stage in found["trace"]["stages"]]
+    assert stages == ["view", "embed", "dense", "lexical", "walk", "chain", "read"]
     plain = installation.run("search", FOUNDED, "-k", 1, "--mode", "dense")
     assert "1. Lissenholt" in plain.out
 
