@@ -166,7 +166,8 @@ def test_forests_are_those_of_lightgbm(monkeypatch: pytest.MonkeyPatch, look: in
         features = chance.normal(size=(20, len(columns))).round(9)
         features[:, 3] = chance.integers(0, 3, 20)
         gold = np.flatnonzero(features[:, 0] + features[:, 3] + 0.3 * chance.normal(size=20) > 2)
-        examples.append(SimpleNamespace(described=lambda _, f=features: (np.arange(20), f), gold=gold))
+        asked = SimpleNamespace(type=SUB_QUESTION if len(examples) % 3 else "plain")
+        examples.append(SimpleNamespace(described=lambda _, f=features: (np.arange(20), f), gold=gold, asked=asked))
     boosters = []
     train_once = lightgbm.train
 
@@ -187,7 +188,8 @@ def test_forests_are_those_of_lightgbm(monkeypatch: pytest.MonkeyPatch, look: in
 def test_forests_of_leaves_alone_know_nothing() -> None:
     """So few candidates that no tree can branch."""
     features = np.eye(3, len(SECOND_FEATURES))
-    examples = [SimpleNamespace(described=lambda _: (np.arange(3), features), gold=np.array([1]))]
+    asked = SimpleNamespace(type="plain")
+    examples = [SimpleNamespace(described=lambda _: (np.arange(3), features), gold=np.array([1]), asked=asked)]
     trees = fit_trees(examples, 2, TrainingParams(seeds=1, trees=3))
     assert len(trees.features) == 0
     assert len(set(trees.predict(features).tolist())) == 1
