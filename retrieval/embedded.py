@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from memory_graph.errors import GeneratorError, GeneratorUnavailable
-from retrieval.generator import ClientParams, Completion, Delta, GeneratorState, Message, OpenAIGenerator
+from retrieval.generator import ClientParams, Completion, Delta, GeneratorState, Message, OpenAIGenerator, Weighed
 
 
 class EmbeddedGenerator:
@@ -43,11 +43,22 @@ class EmbeddedGenerator:
         await self._start()
 
     async def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None, max_tokens: int
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: Mapping[str, Any] | None,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int | None = None,
     ) -> Completion:
         """Return the whole reply; loads the model if need be."""
         client = await self._start()
-        return await client.complete(messages, schema=schema, max_tokens=max_tokens)
+        return await client.complete(messages, schema=schema, max_tokens=max_tokens, temperature=temperature, seed=seed)
+
+    async def weigh(self, messages: Sequence[Message], labels: Sequence[str]) -> Weighed:
+        """Return how probable each label is as the reply; loads the model if need be."""
+        client = await self._start()
+        return await client.weigh(messages, labels)
 
     async def stream(
         self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None, max_tokens: int

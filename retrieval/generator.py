@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from memory_graph.errors import GeneratorError, GeneratorOutputInvalid, GeneratorTimeout, GeneratorUnavailable
 from memory_graph.types import Usage
+
+_TOP_LOGPROBS = 20  # what the API allows
 
 Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 
@@ -38,6 +41,14 @@ class Delta:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Weighed:
+    """How probable each label is as the beginning of a reply; the probabilities of all labels sum to 1."""
+
+    probabilities: Mapping[str, float]
+    usage: Usage
+
+
+@dataclass(frozen=True, kw_only=True)
 class GeneratorState:
     """What a probe of the generator found; ``reason`` says why it is not reachable."""
 
@@ -58,8 +69,16 @@ class Generator(Protocol):
     context_tokens: int
 
     async def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None, max_tokens: int
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: Mapping[str, Any] | None,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int | None = None,
     ) -> Completion: ...
+
+    async def weigh(self, messages: Sequence[Message], labels: Sequence[str]) -> Weighed: ...
 
     def stream(
         self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None, max_tokens: int
@@ -131,21 +150,49 @@ class OpenAIGenerator:
         self._client.organization = self._client.project = None
 
     async def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None, max_tokens: int
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: Mapping[str, Any] | None,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int | None = None,
     ) -> Completion:
-        """Return the whole reply; a reply under a ``schema`` that the token limit cut is invalid."""
+        """Return the whole reply; a reply under a ``schema`` that the token limit cut is invalid.
+
+        Above a ``temperature`` of 0 replies are drawn, each ``seed`` another one.
+        """
+        drawn = {"temperature": temperature} | ({} if seed is None else {"seed": seed})
         with self._named_errors():
             async with asyncio.timeout(self.params.total_timeout_s):
                 await self._describe()
-                reply = await self._client.chat.completions.create(
-                    **self._request(messages, schema, max_tokens), stream=False
-                )
+                request = self._request(messages, schema, max_tokens) | drawn
+                reply = await self._client.chat.completions.create(**request, stream=False)
         choice, text = _read_choice(reply, "message")
         if choice is None:
             raise GeneratorOutputInvalid(f"the server at {self._shown_url} sent no choices")
         reason = str(choice.finish_reason or "stop")
         _require_whole(reason, schema)
         return Completion(text=text, usage=_read_usage(reply), finish_reason=reason)
+
+    async def weigh(self, messages: Sequence[Message], labels: Sequence[str]) -> Weighed:
+        """Return how probable each label is as the reply, from the log-probabilities of its first token.
+
+        Labels must differ in how they begin. A token counts for the label that it begins; those that begin none, or
+        several, count for nothing. Errors: ``GeneratorOutputInvalid`` where the server gives no log-probabilities, or
+        none of a label.
+        """
+        with self._named_errors():
+            async with asyncio.timeout(self.params.total_timeout_s):
+                await self._describe()
+                request = self._request(messages, None, 1) | {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
+                reply = await self._client.chat.completions.create(**request, stream=False)
+        choice, _ = _read_choice(reply, "message")
+        masses = _weigh_labels(_read_first_token(choice), labels)
+        total = sum(masses.values())
+        if total <= 0.0:
+            raise GeneratorOutputInvalid(f"the server at {self._shown_url} gave no probability of {', '.join(labels)}")
+        return Weighed(probabilities={label: mass / total for label, mass in masses.items()}, usage=_read_usage(reply))
 
     async def stream(
         self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None, max_tokens: int
@@ -295,6 +342,30 @@ def _read_choice(reply: object, part: str) -> tuple[Any, str]:
     choice = choices[0] if isinstance(choices, list) and choices else None
     text = getattr(getattr(choice, part, None), "content", None)
     return choice, text if isinstance(text, str) else ""
+
+
+def _read_first_token(choice: Any) -> dict[str, float]:
+    """Return the log-probability of each of the likeliest first tokens; nothing where the server does not tell."""
+    content = getattr(getattr(choice, "logprobs", None), "content", None)
+    first = content[0] if isinstance(content, list) and content else None
+    likeliest = getattr(first, "top_logprobs", None)
+    found = {}
+    for one in likeliest if isinstance(likeliest, list) else []:
+        token, logprob = getattr(one, "token", None), getattr(one, "logprob", None)
+        if isinstance(token, str) and isinstance(logprob, (int, float)) and logprob <= 0:
+            found[token] = float(logprob)
+    return found
+
+
+def _weigh_labels(logprobs: Mapping[str, float], labels: Sequence[str]) -> dict[str, float]:
+    """Return the probability mass of the tokens that begin each label, whatever their letter case."""
+    masses = dict.fromkeys(labels, 0.0)
+    for token, logprob in logprobs.items():
+        begun = token.strip().casefold()
+        matching = [label for label in labels if begun and label.casefold().startswith(begun)]
+        if len(matching) == 1:
+            masses[matching[0]] += math.exp(logprob)
+    return masses
 
 
 def _read_usage(reply: object, default: Usage | None = None) -> Usage:

@@ -11,45 +11,67 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_graph.errors import GeneratorError, GeneratorUnavailable
+from memory_graph.errors import GeneratorError, GeneratorOutputInvalid, GeneratorUnavailable
 from memory_graph.text import words
 from memory_graph.types import Usage
-from retrieval.generator import Completion, Delta, GeneratorState, Message, estimate_tokens
+from retrieval.generator import Completion, Delta, GeneratorState, Message, Weighed, estimate_tokens
 
 
 class ScriptedGenerator:
     """Gives the replies of a script, one a call; an error in the script is raised instead.
 
-    ``prompts`` records the messages of every call, ``schemas`` the schemas. A stream comes in words; in a stream,
+    A reply to ``weigh`` is a mapping from labels to their probabilities. ``prompts`` records the messages of every
+    call, ``schemas`` the schemas, ``temperatures`` those of ``complete``. A stream comes in words; in a stream,
     ``BREAK`` within a reply marks where it breaks off.
     """
 
     BREAK = "\N{SYMBOL FOR END OF TRANSMISSION}"
 
     def __init__(
-        self, replies: Iterable[str | GeneratorError], *, name: str = "scripted", context_tokens: int = 4096
+        self,
+        replies: Iterable[str | Mapping[str, float] | GeneratorError],
+        *,
+        name: str = "scripted",
+        context_tokens: int = 4096,
     ) -> None:
         self.name = name
         self.context_tokens = context_tokens
         self.replies = list(replies)
         self.prompts: list[list[Message]] = []
         self.schemas: list[Mapping[str, Any] | None] = []
+        self.temperatures: list[float] = []
         self.closed = False
 
     async def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None, max_tokens: int
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: Mapping[str, Any] | None,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int | None = None,
     ) -> Completion:
         """Return the next reply."""
-        text = self._next(messages, schema)
+        self.temperatures.append(temperature)
+        text = self._next_text(messages, schema)
         if self.BREAK in text:
             raise GeneratorUnavailable("the reply broke off")
         return Completion(text=text, usage=self._count(messages, text), finish_reason="stop")
+
+    async def weigh(self, messages: Sequence[Message], labels: Sequence[str]) -> Weighed:
+        """Return the next reply; labels that it does not name are not probable at all."""
+        found = self._next(messages, None)
+        if isinstance(found, str):
+            raise GeneratorOutputInvalid("the script has a text where probabilities are asked for")
+        return Weighed(
+            probabilities={label: found.get(label, 0.0) for label in labels}, usage=self._count(messages, "label")
+        )
 
     async def stream(
         self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None, max_tokens: int
     ) -> AsyncGenerator[Delta, None]:
         """Yield the next reply word by word."""
-        text = self._next(messages, schema)
+        text = self._next_text(messages, schema)
         whole, *broken = text.split(self.BREAK)
         for piece in re.findall(r"\S+\s*|\s+", whole):
             yield Delta(text=piece)
@@ -70,7 +92,13 @@ class ScriptedGenerator:
         """Remember that it was closed."""
         self.closed = True
 
-    def _next(self, messages: Sequence[Message], schema: Mapping[str, Any] | None) -> str:
+    def _next_text(self, messages: Sequence[Message], schema: Mapping[str, Any] | None) -> str:
+        found = self._next(messages, schema)
+        if not isinstance(found, str):
+            raise GeneratorOutputInvalid("the script has probabilities where a text is asked for")
+        return found
+
+    def _next(self, messages: Sequence[Message], schema: Mapping[str, Any] | None) -> str | Mapping[str, float]:
         self.prompts.append(list(messages))
         self.schemas.append(schema)
         if not self.replies:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -389,3 +390,74 @@ def test_an_estimate_is_a_third_of_the_bytes() -> None:
 
 def test_addresses_are_shown_without_credentials() -> None:
     assert conceal_credentials("https://u:p@host:8000/v1?key=x#y") == "https://host:8000/v1"
+
+
+def _tokens(**logprobs: float) -> dict[str, Any]:
+    likeliest = [{"token": token.replace("_", " "), "logprob": value} for token, value in logprobs.items()]
+    first = {"token": "x", "logprob": -1.0, "top_logprobs": likeliest}
+    return {"logprobs": {"content": [first]}}
+
+
+def _choice(**more: Any) -> dict[str, Any]:
+    return {"index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": "x"}, **more}
+
+
+def test_labels_are_weighed_by_the_tokens_that_begin_them() -> None:
+    half = math.log(0.5)
+    found = _tokens(Yes=half, _y=half - math.log(2), No=half - math.log(2), Maybe=-0.1)
+    choice = {"choices": [_choice(**found)], "usage": {"prompt_tokens": 7, "completion_tokens": 1}}
+
+    async def run() -> None:
+        async with asking({"/v1/chat/completions": reply_json(choice)}) as (client, server):
+            weighed = await client.weigh(MESSAGES, ["yes", "no"])
+            assert weighed.probabilities == pytest.approx({"yes": 0.75, "no": 0.25})
+            assert weighed.usage == Usage(prompt_tokens=7, completion_tokens=1, calls=1)
+            sent = server.requests[-1].json
+            assert (sent["max_tokens"], sent["logprobs"], sent["temperature"]) == (1, True, 0)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        _choice(),
+        _choice(logprobs=None),
+        _choice(logprobs={"content": []}),
+        _choice(logprobs={"content": [{"token": "yes", "logprob": "high", "top_logprobs": "none"}]}),
+        _choice(logprobs={"content": [{"top_logprobs": [{"token": "yes", "logprob": "high"}]}]}),
+        _choice(**_tokens(Perhaps=-0.1)),
+        _choice(**_tokens(_=-0.1)),
+    ],
+)
+def test_labels_without_probabilities_are_an_invalid_reply(choice: dict[str, Any]) -> None:
+    async def run() -> None:
+        async with asking({"/v1/chat/completions": reply_json({"choices": [choice]})}) as (client, _):
+            with pytest.raises(GeneratorOutputInvalid, match="gave no probability of yes, no"):
+                await client.weigh(MESSAGES, ["yes", "no"])
+
+    asyncio.run(run())
+
+
+def test_what_begins_two_labels_counts_for_neither() -> None:
+    async def run() -> None:
+        choice = _choice(**_tokens(no=-0.1, none=-3.0))
+        async with asking({"/v1/chat/completions": reply_json({"choices": [choice]})}) as (client, _):
+            weighed = await client.weigh(MESSAGES, ["none", "notably"])
+            assert weighed.probabilities == {"none": 1.0, "notably": 0.0}
+
+    asyncio.run(run())
+
+
+def test_replies_are_drawn_with_temperature_and_seed() -> None:
+    async def run() -> None:
+        reply = {"choices": [_choice()]}
+        async with asking({"/v1/chat/completions": reply_json(reply)}) as (client, server):
+            await client.complete(MESSAGES, schema=None, max_tokens=5, temperature=0.7, seed=3)
+            await client.complete(MESSAGES, schema=None, max_tokens=5)
+            first, second = (request.json for request in server.requests[-2:])
+            assert (first["temperature"], first["seed"]) == (0.7, 3)
+            assert second["temperature"] == 0
+            assert "seed" not in second
+
+    asyncio.run(run())

@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from memory_graph.errors import GeneratorTimeout, GeneratorUnavailable
+from memory_graph.errors import GeneratorOutputInvalid, GeneratorTimeout, GeneratorUnavailable
 from retrieval.testing import HashEmbedder, ScriptedGenerator
 
 
@@ -43,5 +43,21 @@ def test_the_script_is_followed_and_recorded() -> None:
         assert generator.prompts == [messages] * 3
         await generator.aclose()
         assert generator.closed
+
+    asyncio.run(scenario())
+
+
+def test_a_script_weighs_labels_and_remembers_temperatures() -> None:
+    async def scenario() -> None:
+        generator = ScriptedGenerator([{"yes": 0.75}, "text", {"yes": 1.0}, "drawn"])
+        messages = [{"role": "user", "content": "Hi"}]
+        weighed = await generator.weigh(messages, ["yes", "no"])
+        assert weighed.probabilities == {"yes": 0.75, "no": 0.0}
+        with pytest.raises(GeneratorOutputInvalid):
+            await generator.weigh(messages, ["yes", "no"])
+        with pytest.raises(GeneratorOutputInvalid):
+            await generator.complete(messages, schema=None, max_tokens=9)
+        assert (await generator.complete(messages, schema=None, max_tokens=9, temperature=0.7)).text == "drawn"
+        assert generator.temperatures == [0.0, 0.7]
 
     asyncio.run(scenario())
