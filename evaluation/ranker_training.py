@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from evaluation.datasets import Dataset
 from evaluation.metrics import Estimate, estimate_mean, recall_at_k
 from memory_graph.errors import InvalidInput
-from retrieval.chain_ranking import Encode, First, Second, look_again, look_first
+from retrieval.chain_ranking import Encode, First, Second, look_again, look_first, stays_ahead
 from retrieval.chains import FEATURES, SECOND_FEATURES, ChainParams
 from retrieval.graph_search import GraphParams, guard
 from retrieval.ranker import ChainRanker, Trees
@@ -44,10 +44,10 @@ class TrainingParams:
 
     folds: int = 5
     seeds: int = 3
-    trees: int = 200
+    trees: int = 400
     leaves: int = 8
     sub_question_weight: float = 4.0
-    learning_rate: float = 0.05
+    learning_rate: float = 0.025
     least_in_leaf: int = 20
     truncation: int = 10
 
@@ -153,7 +153,7 @@ def train(
         for one in examples:
             if one.fold == fold:
                 one.probabilities = model.predict(one.first.candidates.features)
-    scores.append(_score("one look", examples, lambda one: _ranked(one, 1, one.probabilities, graph)))
+    scores.append(_score("one look", examples, lambda one: _ranked(one, 1, one.probabilities, graph, chains)))
     for number, one in enumerate(examples):
         one.second = look_again(one.scene, one.first, one.probabilities, chains, encode)
         progress("second look", (number + 1) / len(examples))
@@ -162,7 +162,7 @@ def train(
         forest = fit_trees([one for one in examples if one.fold != fold], 2, params)
         ranked |= {id(one): forest.predict(one.described(2)[1]) for one in examples if one.fold == fold}
         progress("cross-validation", (fold + 1) / params.folds)
-    scores.append(_score("two looks", examples, lambda one: _ranked(one, 2, ranked[id(one)], graph)))
+    scores.append(_score("two looks", examples, lambda one: _ranked(one, 2, ranked[id(one)], graph, chains)))
     return ChainRanker(first=fit_trees(examples, 1, params), second=fit_trees(examples, 2, params)), scores
 
 
@@ -258,10 +258,13 @@ def _take_apart(node: dict[str, Any], nodes: list[tuple[int, float, int, int]], 
     return place
 
 
-def _ranked(one: _Example, look: int, scores: Floats, graph: GraphParams) -> list[int]:
+def _ranked(one: _Example, look: int, scores: Floats, graph: GraphParams, chains: ChainParams) -> list[int]:
     rows, _ = one.described(look)
     order = np.lexsort((one.taught.view.orders.rows[rows], -scores.round(12)))
-    return _guarded(one, rows[order], graph)
+    found, nearest = rows[order].tolist(), one.scene.dense[:1].tolist()
+    ahead = stays_ahead(found, scores[order].tolist(), nearest, len(one.scene.question.tokens), chains)
+    guarded = _guarded(one, rows[order], graph)
+    return guard(guarded, nearest, 2) if ahead else guarded
 
 
 def _guarded(one: _Example, rows: Ints, graph: GraphParams) -> list[int]:

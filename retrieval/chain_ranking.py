@@ -16,6 +16,7 @@ from retrieval.chains import (
     Floats,
     Links,
     Mask,
+    ahead_of_others,
     choose_candidates,
     describe,
     find_links,
@@ -91,6 +92,8 @@ def look_again(
     at, there = locate(rows, chosen)
     ranks = np.empty(len(rows))
     ranks[order] = np.arange(len(rows))
+    thought = np.where(there, probabilities[at], 0.0)
+    bridged = _spread(bridges.rows, bridges.nearness, chosen)
     return Second(
         links,
         bridges,
@@ -99,11 +102,13 @@ def look_again(
             links,
             chosen,
             {
-                "first": np.where(there, probabilities[at], 0.0),
+                "first": thought,
                 "first_place": np.log1p(np.where(there, ranks[at], _UNKNOWN)),
-                "bridge": _spread(bridges.rows, bridges.nearness, chosen),
+                "bridge": bridged,
                 "bridge_gain": _spread(bridges.rows, bridges.gain, chosen),
                 "bridge_weighted": _spread(bridges.rows, bridges.weighted, chosen),
+                "first_lead": ahead_of_others(thought),
+                "bridge_lead": ahead_of_others(bridged),
             },
         ),
     )
@@ -192,6 +197,19 @@ def rank_by_chains(
     second = look_again(scene, first, probabilities, params, encode, allowed)
     scores = ranker.second.predict(second.candidates.features)
     return _ranking(scene, second.candidates.rows, scores, second.links, second.bridges.questions, allowed)
+
+
+def stays_ahead(
+    rows: Sequence[int], scores: Sequence[float], nearest: Sequence[int], words: int, params: ChainParams
+) -> bool:
+    """Return whether the ``nearest`` passage, if there is one, belongs among the first two.
+
+    It does where the question has few ``words``, and the ranking does not hold it for much worse than its second.
+    """
+    if words > params.short or len(rows) < 2 or not nearest or nearest[0] not in rows:
+        return False
+    own, second = (np.clip(scores[place], 1e-12, 1 - 1e-12) for place in (rows.index(nearest[0]), 1))
+    return bool(np.log(own / (1 - own)) > np.log(second / (1 - second)) - params.close)
 
 
 def _ranking(

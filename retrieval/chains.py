@@ -34,16 +34,21 @@ class ChainParams:
     Candidates are the best ``by_walk``, ``by_base`` and ``by_links``. A title that more than ``rare`` passages share,
     as those of a book do, leads nowhere. ``bridges`` names are put into the question, each of which brings up to
     ``bridged`` passages that hold it. With one of two ``looks`` nothing is asked again, and nothing more is embedded.
+
+    A question of at most ``short`` words rarely takes two steps: the passage nearest to it stays among the first two,
+    unless its log-odds are more than ``close`` below those of the second.
     """
 
     looks: int = 2
-    leads: int = 12
+    leads: int = 20
     rare: int = 40
     by_walk: int = 50
     by_base: int = 20
-    by_links: int = 15
-    bridges: int = 10
+    by_links: int = 25
+    bridges: int = 20
     bridged: int = 60
+    short: int = 12
+    close: float = 2.0
 
 
 class LinkTable(NamedTuple):
@@ -189,8 +194,18 @@ FEATURES = (
     "like_first",
     "lead",
     "lead_place",
+    *(f"{channel}_lead" for channel in ("cosine", "lexical", "base", "walk")),
 )
-SECOND_FEATURES = (*FEATURES, "first", "first_place", "bridge", "bridge_gain", "bridge_weighted")
+SECOND_FEATURES = (
+    *FEATURES,
+    "first",
+    "first_place",
+    "bridge",
+    "bridge_gain",
+    "bridge_weighted",
+    "first_lead",
+    "bridge_lead",
+)
 
 
 def describe(scene: Scene, links: Links, rows: Ints, more: Mapping[str, Floats] | None = None) -> Candidates:
@@ -238,6 +253,8 @@ def describe(scene: Scene, links: Links, rows: Ints, more: Mapping[str, Floats] 
         columns[f"{kind}_union"] = np.where(lead >= 0, (covered | of_lead) @ scene.lexical.idf / total, 0.0)
     hashes = hash_spans(words, begins[found.streams] + found.places, found.lengths)
     columns |= _lead_columns(scene, links, rows, found.streams, hashes)
+    channels = {"cosine": cosines, "lexical": lexical, "base": base, "walk": walk}
+    columns |= {f"{channel}_lead": ahead_of_others(values) for channel, values in channels.items()}
     columns |= more or {}
     # Rounded, so that what differs in the last digit, as sums do by their order, falls on one side of any threshold.
     return Candidates(rows, np.stack([columns[name] for name in (*FEATURES, *(more or ()))], axis=1).round(9))
@@ -306,6 +323,15 @@ def _lead_columns(scene: Scene, links: Links, rows: Ints, streams: Ints, hashes:
         "lead": _values(leads, strengths, rows, 0.0),
         "lead_place": _places(leads, rows, float(len(leads))),
     }
+
+
+def ahead_of_others(values: Floats) -> Floats:
+    """Return by how much each value (k,) is above the best of the others, or below it."""
+    if len(values) < 2:
+        return np.zeros(len(values))
+    second, best = np.partition(values, len(values) - 2)[-2:]
+    ahead: Floats = np.where(values >= best, best - second, values - best)
+    return ahead
 
 
 def locate(ascending: Ints, rows: Ints) -> tuple[Ints, Mask]:

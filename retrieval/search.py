@@ -14,7 +14,7 @@ from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, ModelMissing
 from memory_graph.store.reading import filter_documents, phrase_names, read_hits
 from memory_graph.types import Hit
-from retrieval.chain_ranking import rank_by_chains
+from retrieval.chain_ranking import rank_by_chains, stays_ahead
 from retrieval.chains import ChainParams
 from retrieval.cross_encoder import CrossParams, PairScorer, rank_by_pairs
 from retrieval.embedder import Embedder
@@ -208,15 +208,19 @@ class Searcher:
         reason = None if len(scene.phrases) else "no_known_phrase_in_question"
         if facts is not None and facts.fallback_reason:
             reason = facts.fallback_reason
-        ranked = _allowed(scene.walked, scene.walk_scores, allowed)
+        ranked, ahead = _allowed(scene.walked, scene.walk_scores, allowed), False
         if request.rerank != "none":
             with stages.measure("chain") as detail:
                 encode = self._embedder.encode if self._chains.looks > 1 else None
                 chained = rank_by_chains(scene, self._ranker, self._chains, encode, allowed)
-                detail |= chained.detail
-            ranked = Ranked(chained.rows.tolist(), chained.scores.tolist()).then(ranked)
+                best = Ranked(chained.rows.tolist(), chained.scores.tolist())
+                words = len(scene.question.tokens)
+                ahead = stays_ahead(best.rows, best.scores, dense.rows[:1], words, self._chains)
+                detail |= chained.detail | {"nearest_stays_ahead": ahead}
+            ranked = best.then(ranked)
         # Passages that the walk did not reach follow in dense order, so that top_k means the same in every mode.
-        return ranked.then(dense).guarded(dense.rows[: params.guard], params.guard_within), reason
+        ranked = ranked.then(dense).guarded(dense.rows[: params.guard], params.guard_within)
+        return ranked.guarded(dense.rows[:1], 2) if ahead else ranked, reason
 
     def _link_facts(self, view: View, query: Query, question: str, stages: Stages) -> LinkedFacts | None:
         if not len(view.facts):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval.chain_ranking import ChainRanking, build_bridges, look_again, look_first, rank_by_chains
+from retrieval.chain_ranking import ChainRanking, build_bridges, look_again, look_first, rank_by_chains, stays_ahead
 from retrieval.chains import FEATURES, SECOND_FEATURES, ChainParams, find_links
 from retrieval.graph_search import GraphParams
 from retrieval.view import View
@@ -177,7 +177,7 @@ def test_the_second_look_starts_from_what_the_first_thinks_best() -> None:
     order = np.lexsort((rows, -probabilities.round(12)))
     assert second.links.leads.tolist() == rows[order[:3]].tolist() != scene.walked[:3].tolist()
     assert second.links.strengths[0] == 1.0
-    assert second.candidates.features.shape[1] == len(SECOND_FEATURES) == len(FEATURES) + 5
+    assert second.candidates.features.shape[1] == len(SECOND_FEATURES) == len(FEATURES) + 7
     found = dict(zip(SECOND_FEATURES, second.candidates.features.T, strict=True))
     at = np.searchsorted(rows, second.candidates.rows)
     assert found["first"] == pytest.approx(probabilities[at], abs=1e-8)
@@ -185,6 +185,33 @@ def test_the_second_look_starts_from_what_the_first_thinks_best() -> None:
     expected = [max(nearness.get(row, 0.0), 0.0) for row in second.candidates.rows.tolist()]
     assert found["bridge"].tolist() == pytest.approx(expected, abs=1e-8)
     assert set(second.bridges.rows.tolist()) & set(second.candidates.rows.tolist())
+    for channel in ("first", "bridge"):
+        values = found[channel]
+        others = [np.delete(values, place).max() for place in range(len(values))]
+        assert found[f"{channel}_lead"] == pytest.approx(values - others, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("nearest", "words", "expected"),
+    [
+        pytest.param([5], 12, True, id="hardly worse than the second"),
+        pytest.param([5], 13, False, id="a long question"),
+        pytest.param([6], 12, False, id="far worse than the second"),
+        pytest.param([3], 12, True, id="it is the first"),
+        pytest.param([4], 12, True, id="it is the second"),
+        pytest.param([9], 12, False, id="not ranked"),
+        pytest.param([], 12, False, id="there is none"),
+    ],
+)
+def test_the_nearest_passage_stays_ahead_for_a_short_question(nearest: list[int], words: int, expected: bool) -> None:
+    # Log-odds: 2.2, 1.4, -0.4 and -1.4.
+    assert stays_ahead([3, 4, 5, 6], [0.9, 0.8, 0.4, 0.2], nearest, words, ChainParams()) is expected
+    assert stays_ahead(nearest, [1.0], nearest, words, ChainParams()) is False
+
+
+@pytest.mark.parametrize("scores", [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+def test_certainty_is_no_error(scores: list[float]) -> None:
+    assert stays_ahead([1, 2, 3], scores, [3], 5, ChainParams()) is (scores[1] == 0.0)
 
 
 def test_the_second_stage_decides() -> None:

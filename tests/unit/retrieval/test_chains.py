@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from memory_graph.growing import Growing
-from retrieval.chains import FEATURES, LINK_KINDS, ChainParams, Links, choose_candidates, describe, find_links
+from retrieval.chains import (
+    FEATURES,
+    LINK_KINDS,
+    ChainParams,
+    Links,
+    ahead_of_others,
+    choose_candidates,
+    describe,
+    find_links,
+)
 from retrieval.graph_search import GraphParams
 from retrieval.scene import Scene
 from retrieval.view import View
@@ -188,7 +197,17 @@ def test_passages_are_described(view: View) -> None:
     assert found["name_number"] == [1.0, 1.0, 1.0, 2.0, 0.0]
     # What the keeper's passage adds to the words that the tower's holds, and what both hold together.
     assert found["title_union"][1] == pytest.approx(found["title_gain"][1] + found["covered"][0])
+    for channel in ("cosine", "lexical", "walk"):
+        assert found[f"{channel}_lead"] == pytest.approx(ahead_of_others(np.array(found[channel])), abs=1e-8)
     assert found["like_leads"][0] < 1.0
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([], []), ([3.0], [0.0]), ([1.0, 4.0, 2.0], [-3.0, 2.0, -2.0]), ([2.0, 2.0, 1.0], [0.0, 0.0, -1.0])],
+)
+def test_values_are_compared_with_the_best_of_the_others(values: list[float], expected: list[float]) -> None:
+    assert ahead_of_others(np.array(values)).tolist() == expected
 
 
 def test_names_back_to_a_lead_are_seen() -> None:

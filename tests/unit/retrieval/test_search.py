@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import Event, Thread
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from memory_graph.database import Database
 from memory_graph.errors import Conflict, InvalidInput, NotFound
 from memory_graph.store.collections import create_collection, delete_collection
-from retrieval.chains import ChainParams
+from retrieval.chains import SECOND_FEATURES, ChainParams
 from retrieval.graph_search import GraphParams
 from retrieval.search import Ranked, Searcher, SearchRequest, SearchResult
 from retrieval.testing import HashEmbedder
@@ -22,7 +23,7 @@ from tests.unit.factories import (
     learn_document,
     new_collection,
 )
-from tests.unit.rankers import plain_ranker
+from tests.unit.rankers import graded, plain_ranker
 
 DOCUMENTS = [
     learn_document("ada", "Ada Quill painted the harbour.", metadata={"kind": "art"}),
@@ -166,6 +167,24 @@ def test_what_the_walk_does_not_reach_follows_in_dense_order(
     assert _keys(found)[3:] == [key for key in dense if key in ("rain", "wind")]
     scores = [hit.score for hit in found.hits]
     assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize(("words", "close", "place"), [(12, 100.0, 1), (12, 0.0, 4), (3, 100.0, 4)])
+@pytest.mark.usefixtures("cid")
+def test_for_a_short_question_the_nearest_passage_stays_ahead(
+    database: Database, words: int, close: float, place: int
+) -> None:
+    """The ranker here puts last what resembles the question most."""
+    contrary = replace(plain_ranker(), second=graded(SECOND_FEATURES, cosine=-4.0, lexical=-4.0))
+    chains = ChainParams(short=words, close=close)
+    found = _search(
+        Searcher(database, ViewCache(database), EMBEDDER, GraphParams(), chains, contrary),
+        "Ada Quill painted the harbour",
+        top_k=5,
+    )
+    assert _keys(found).index("ada") == place
+    (chain,) = [stage.detail for stage in found.stages if stage.name == "chain"]
+    assert chain["nearest_stays_ahead"] is (place == 1)
 
 
 @pytest.mark.usefixtures("cid")
