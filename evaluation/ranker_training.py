@@ -73,7 +73,7 @@ class Taught:
 
 
 @dataclass(eq=False)
-class _Example:
+class Example:
     """A question on its way through both looks."""
 
     taught: Taught
@@ -122,10 +122,21 @@ def questions_of(dataset: Dataset) -> list[Asked]:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Recall at 2, 5 and 10 of one way of ranking, by kind of question: each scored without having learned from it."""
+    """Recall at 2, 5 and 10 of one way of ranking, by kind of question: each scored without having learned from it.
+
+    ``values`` are those of the questions, in their order.
+    """
 
     name: str
-    recall: dict[str, dict[int, Estimate]]
+    values: dict[str, dict[int, list[float]]]
+
+    @property
+    def recall(self) -> dict[str, dict[int, Estimate]]:
+        """The means with their intervals."""
+        return {
+            kind: {k: estimate for k, found in by_k.items() if (estimate := estimate_mean(found))}
+            for kind, by_k in self.values.items()
+        }
 
 
 def train(
@@ -143,38 +154,58 @@ def train(
     ``progress`` hears what is going on and how far, 0..1. Errors: ``InvalidInput`` for fewer groups than folds.
     """
     graph, chains, params = graph or GraphParams(), chains or ChainParams(), params or TrainingParams()
-    examples = _look_at_all(sets, encode, graph, chains, params, progress, seed)
+    examples = look_at_all(sets, encode, graph, chains, params, progress, seed)
     scores = [
-        _score("dense", examples, lambda one: [*one.scene.dense]),
-        _score("walk", examples, lambda one: _guarded(one, one.scene.walked, graph)),
+        score("dense", examples, lambda one: [*one.scene.dense]),
+        score("walk", examples, lambda one: guarded(one, one.scene.walked, graph)),
+        *cross_validate(examples, encode, graph, chains, params, progress),
     ]
+    return ChainRanker(first=fit_trees(examples, 1, params), second=fit_trees(examples, 2, params)), scores
+
+
+def cross_validate(
+    examples: Sequence[Example],
+    encode: Encode,
+    graph: GraphParams,
+    chains: ChainParams,
+    params: TrainingParams,
+    progress: Callable[[str, float], None] = lambda stage, share: None,
+    without: frozenset[str] = frozenset(),
+) -> list[Scores]:
+    """Score "one look" and "two looks", each question by forests that were grown without its fold.
+
+    The forests do not see the columns ``without``. Examples keep their second look.
+    """
     for fold in range(params.folds):
-        model = fit_trees([one for one in examples if one.fold != fold], 1, params)
+        model = fit_trees([one for one in examples if one.fold != fold], 1, params, without)
         for one in examples:
             if one.fold == fold:
                 one.probabilities = model.predict(one.first.candidates.features)
-    scores.append(_score("one look", examples, lambda one: _ranked(one, 1, one.probabilities, graph, chains)))
+    scores = [score("one look", examples, lambda one: _ranked(one, 1, one.probabilities, graph, chains))]
     for number, one in enumerate(examples):
         one.second = look_again(one.scene, one.first, one.probabilities, chains, encode)
         progress("second look", (number + 1) / len(examples))
     ranked: dict[int, Floats] = {}
     for fold in range(params.folds):
-        forest = fit_trees([one for one in examples if one.fold != fold], 2, params)
+        forest = fit_trees([one for one in examples if one.fold != fold], 2, params, without)
         ranked |= {id(one): forest.predict(one.described(2)[1]) for one in examples if one.fold == fold}
         progress("cross-validation", (fold + 1) / params.folds)
-    scores.append(_score("two looks", examples, lambda one: _ranked(one, 2, ranked[id(one)], graph, chains)))
-    return ChainRanker(first=fit_trees(examples, 1, params), second=fit_trees(examples, 2, params)), scores
+    return [*scores, score("two looks", examples, lambda one: _ranked(one, 2, ranked[id(one)], graph, chains))]
 
 
-def _look_at_all(
+def look_at_all(
     sets: Sequence[Taught],
     encode: Encode,
     graph: GraphParams,
     chains: ChainParams,
     params: TrainingParams,
-    progress: Callable[[str, float], None],
-    seed: int,
-) -> list[_Example]:
+    progress: Callable[[str, float], None] = lambda stage, share: None,
+    seed: int = 0,
+) -> list[Example]:
+    """Take a first look for every question, and deal the questions to folds.
+
+    Errors: ``InvalidInput`` for fewer groups than folds.
+    """
     groups = list(dict.fromkeys(asked.group for taught in sets for asked in taught.questions))
     if len(groups) < params.folds:
         raise InvalidInput("questions", f"{len(groups)} with gold documents do not fill {params.folds} folds")
@@ -192,24 +223,31 @@ def _look_at_all(
             scene = look(view, vector, asked.question, dense, graph, Stages())
             gold = np.array([row for one in asked.gold_ids for row in rows_of.get(one, ())], dtype=np.int64)
             first = look_first(scene, chains)
-            examples.append(_Example(taught, asked, scene, gold, first, fold_of[asked.group]))
+            examples.append(Example(taught, asked, scene, gold, first, fold_of[asked.group]))
             progress("first look", len(examples) / total)
     return examples
 
 
-def fit_trees(examples: Sequence[_Example], look: int, params: TrainingParams) -> Trees:
-    """Grow a forest over the first look of the examples, to tell gold from others, or the second, to order them."""
+def fit_trees(
+    examples: Sequence[Example], look: int, params: TrainingParams, without: frozenset[str] = frozenset()
+) -> Trees:
+    """Grow a forest over the first look of the examples, to tell gold from others, or the second, to order them.
+
+    No tree asks for a column ``without``.
+    """
     import lightgbm
 
+    columns = FEATURES if look == 1 else SECOND_FEATURES
+    seen = np.array([name not in without for name in columns], dtype=float)
     described = [one.described(look) for one in examples]
     labels = [np.isin(rows, one.gold).astype(int) for (rows, _), one in zip(described, examples, strict=True)]
     weights = [params.sub_question_weight if one.asked.type == SUB_QUESTION else 1.0 for one in examples]
     data = lightgbm.Dataset(
-        np.concatenate([features for _, features in described]),
+        np.concatenate([features for _, features in described]) * seen,
         np.concatenate(labels),
         weight=np.repeat(weights, [len(rows) for rows, _ in described]),
         group=[len(rows) for rows, _ in described] if look == 2 else None,
-        feature_name=list(FEATURES if look == 1 else SECOND_FEATURES),
+        feature_name=list(columns),
     )
     objective = {"objective": "lambdarank", "lambdarank_truncation_level": params.truncation}
     nodes: list[tuple[int, float, int, int]] = []
@@ -234,13 +272,13 @@ def fit_trees(examples: Sequence[_Example], look: int, params: TrainingParams) -
             params.trees,
         )
         roots += [_take_apart(tree["tree_structure"], nodes, values) for tree in forest.dump_model()["tree_info"]]
-    columns = np.array(nodes, dtype=np.float64).reshape(-1, 4).T
+    table = np.array(nodes, dtype=np.float64).reshape(-1, 4).T
     return Trees(
         roots=np.array(roots, dtype=np.int64),
-        features=columns[0].astype(np.int64),
-        thresholds=columns[1],
-        lefts=columns[2].astype(np.int64),
-        rights=columns[3].astype(np.int64),
+        features=table[0].astype(np.int64),
+        thresholds=table[1],
+        lefts=table[2].astype(np.int64),
+        rights=table[3].astype(np.int64),
         values=np.array(values, dtype=np.float64) / params.seeds,
     )
 
@@ -258,30 +296,26 @@ def _take_apart(node: dict[str, Any], nodes: list[tuple[int, float, int, int]], 
     return place
 
 
-def _ranked(one: _Example, look: int, scores: Floats, graph: GraphParams, chains: ChainParams) -> list[int]:
+def _ranked(one: Example, look: int, scores: Floats, graph: GraphParams, chains: ChainParams) -> list[int]:
     rows, _ = one.described(look)
     order = np.lexsort((one.taught.view.orders.rows[rows], -scores.round(12)))
     found, nearest = rows[order].tolist(), one.scene.dense[:1].tolist()
     ahead = stays_ahead(found, scores[order].tolist(), nearest, len(one.scene.question.tokens), chains)
-    guarded = _guarded(one, rows[order], graph)
-    return guard(guarded, nearest, 2) if ahead else guarded
+    kept = guarded(one, rows[order], graph)
+    return guard(kept, nearest, 2) if ahead else kept
 
 
-def _guarded(one: _Example, rows: Ints, graph: GraphParams) -> list[int]:
+def guarded(one: Example, rows: Ints, graph: GraphParams) -> list[int]:
+    """Return a ranking with the passages nearest to the question among its first, as searches do."""
     return guard(rows.tolist(), one.scene.dense[: graph.guard].tolist(), graph.guard_within)
 
 
-def _score(name: str, examples: Sequence[_Example], rank: Callable[[_Example], list[int]]) -> Scores:
+def score(name: str, examples: Sequence[Example], rank: Callable[[Example], list[int]]) -> Scores:
+    """Score a way of ranking rows of passages."""
     values: dict[str, dict[int, list[float]]] = {}
     for one in examples:
         documents = list(dict.fromkeys(one.taught.document_of[row] for row in rank(one)))
         for k in KS:
             of_kind = values.setdefault(one.asked.type, {}).setdefault(k, [])
             of_kind.append(recall_at_k(one.asked.gold_ids, documents, k))
-    return Scores(
-        name=name,
-        recall={
-            kind: {k: estimate for k, found in by_k.items() if (estimate := estimate_mean(found))}
-            for kind, by_k in values.items()
-        },
-    )
+    return Scores(name=name, values=values)

@@ -20,7 +20,19 @@ import typer
 
 from memory_graph.errors import InvalidInput, SharpwaveError
 from service import __version__
-from service.commands import bench, continual, evaluate, graph, ingest, installation, memory, ranker, recall, server
+from service.commands import (
+    bench,
+    continual,
+    evaluate,
+    graph,
+    ingest,
+    installation,
+    memory,
+    ranker,
+    recall,
+    server,
+    studies,
+)
 from service.commands.default_group import DefaultGroup
 from service.commands.output import console, out
 
@@ -45,6 +57,8 @@ eval_app = typer.Typer(cls=DefaultGroup)
 eval_app.command(DefaultGroup.default, epilog="See also: sharpwave eval continual --help")(evaluate.evaluate)
 eval_app.command()(continual.continual)
 eval_app.command()(ranker.ranker)
+eval_app.command()(studies.ablations)
+eval_app.command("sweep")(studies.sweep_parameters)
 app.add_typer(eval_app, name="eval", help="Learn a question set, and say how well its questions are served.")
 app.add_typer(bench.bench_app, name="bench")
 app.add_typer(installation.models_app, name="models")

@@ -18,8 +18,8 @@ from evaluation.ranker_training import (
     Scores,
     Taught,
     TrainingParams,
-    _look_at_all,
     fit_trees,
+    look_at_all,
     questions_of,
     read_sub_questions,
     train,
@@ -108,7 +108,7 @@ def test_training_again_gives_the_same(trained: tuple[ChainRanker, Any, Any]) ->
 @pytest.mark.parametrize("seed", range(5))
 def test_folds_never_split_a_group(seed: int) -> None:
     params = TrainingParams(folds=4)
-    examples = _look_at_all([_world(0, 10)], EMBEDDER.encode, NARROW, ChainParams(), params, lambda *_: None, seed)
+    examples = look_at_all([_world(0, 10)], EMBEDDER.encode, NARROW, ChainParams(), params, lambda *_: None, seed)
     folds: dict[str, set[int]] = {}
     for one in examples:
         folds.setdefault(one.asked.group, set()).add(one.fold)
@@ -154,7 +154,7 @@ def test_a_gold_document_without_passages_is_found_nowhere() -> None:
     world = _world(0, 6)
     lost = Asked(question="Who?", gold_ids=("empty",), group="w/lost", type="w")
     taught = Taught(name="w", view=world.view, document_of=world.document_of, questions=[*world.questions, lost])
-    examples = _look_at_all([taught], EMBEDDER.encode, NARROW, ChainParams(), SMALL, lambda *_: None, 0)
+    examples = look_at_all([taught], EMBEDDER.encode, NARROW, ChainParams(), SMALL, lambda *_: None, 0)
     assert examples[-1].gold.tolist() == []
 
 
