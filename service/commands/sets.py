@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
@@ -28,7 +28,7 @@ from ingest.pipeline import Learner
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput
 from retrieval.embedder import Embedder
-from retrieval.search import Mode, Searcher
+from retrieval.search import Searcher
 from retrieval.views import ViewCache
 from service.commands.learned_set import check_learned
 from service.commands.output import AsJson, console, out, print_json
@@ -37,12 +37,16 @@ from service.settings import Settings, read_settings
 from service.wiring import find_model, make_learner, open_embedder
 
 MAX_PASSAGES = 1000
-# What is compared with comes first.
-MODES = sorted(get_args(Mode), key=lambda mode: (mode != "dense", mode))
+# What is compared with comes first; the walk has a column of its own, so that it is seen what the chain ranker adds.
+WAYS = [Way(mode="dense"), Way(mode="hybrid"), Way(rerank="none"), Way()]
 
 ModesOption = Annotated[
     list[str] | None,
-    typer.Option("--mode", help="Which mode; may be repeated. The first is compared with.", show_default="all"),
+    typer.Option(
+        "--mode",
+        help="Which mode; may be repeated. The first is compared with.",
+        show_default="all, and the walk without the chain ranker",
+    ),
 ]
 LimitOption = Annotated[
     int, typer.Option(help="Only so many questions of each set, chosen with a fixed seed; 0 for all.", min=0)
@@ -95,7 +99,7 @@ def bench_locomo(
     as_json: AsJson = False,
 ) -> None:
     """Recall of evidence turns in long conversations, each a memory of its own, by category."""
-    ways = combine_ways(mode=modes or MODES)
+    ways = combine_ways(mode=modes) if modes else WAYS
     datasets = load_locomo(folder)
     if limit:
         datasets = [limit_questions(dataset, limit) for dataset in datasets]
@@ -134,7 +138,7 @@ def bench_drift(
     """What each mode loses when the passages of all sets, and of books, are in one memory."""
     if len(folders) < 2 and distractors is None:
         raise InvalidInput("SET…", "must be two sets or more, or one with --distractors: else nothing is added.")
-    ways = combine_ways(mode=modes or MODES)
+    ways = combine_ways(mode=modes) if modes else WAYS
     sets = [load_dataset(folder) for folder in folders]
     pooled = pool_sets(sets)  # before anything is learned: it checks the sets
     if limit:
