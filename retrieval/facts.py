@@ -46,10 +46,10 @@ class FactParams:
     ``evidence`` nearest; one that states none of these has the last one's.
     """
 
-    share: float = 0.3
-    nearest: int = 10
+    share: float = 0.15
+    nearest: int = 5
     temperature: float = 0.05
-    evidence: int = 50
+    evidence: int = 30
     mix: float = 0.5
 
 
