@@ -8,9 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from evaluation.books import cut_book
 from evaluation.datasets import Dataset, Question, read_documents
 from evaluation.retrieval_eval import RetrievalReport, Scores, compare_reports, nest_scores
@@ -18,7 +15,6 @@ from ingest.files import show_path
 from ingest.splitter import SplitParams, Splitter
 from memory_graph.errors import InvalidInput
 from memory_graph.types import Document
-from retrieval.embedder import Embedder
 
 SIZES = (220, 160, 110, 80, 64)
 """The most tokens of a distractor, tried from the splitter's default down to the least that it allows."""
@@ -55,25 +51,6 @@ class Drift:
             "pooled": self.pooled.to_json(),
             "change": nest_scores(self.change),
         }
-
-
-class RememberingEmbedder:
-    """Gives the vectors of another embedder, and computes each text's once: the memories share most of their texts."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self.name = embedder.name
-        self.dim = embedder.dim
-        self._embedder = embedder
-        self._vectors: dict[str, NDArray[np.float32]] = {}
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the vectors (n, dim) of ``texts``."""
-        missing = [text for text in dict.fromkeys(texts) if text not in self._vectors]
-        if missing:
-            self._vectors.update(zip(missing, self._embedder.encode(missing), strict=True))
-        if not texts:
-            return np.empty((0, self.dim), dtype=np.float32)
-        return np.stack([self._vectors[text] for text in texts])
 
 
 def pool_sets(datasets: Sequence[Dataset], *, seed: int = 0) -> list[Dataset]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-
-import numpy as np
-from numpy.typing import NDArray
 
 from evaluation.datasets import Dataset
 from evaluation.memory import learn_documents
@@ -52,15 +49,6 @@ class LearnedSet:
         self._views = ViewCache(database)
         self._embedder = embedder
         self._scorer = open_reranker(settings)
-
-    @property
-    def embedder_name(self) -> str:
-        """The embedder whose vectors this memory holds."""
-        return self._embedder.name
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the vectors (n, dim) of texts."""
-        return self._embedder.encode(texts)
 
     def view(self) -> tuple[View, list[str]]:
         """Return what this memory holds, and the document's id of each row of passages."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,17 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
 from evaluation.datasets import load_dataset
-from evaluation.ranker_training import Scores, Taught, TrainingParams, questions_of, read_sub_questions, train
+from evaluation.ranker_training import Scores, TrainingParams, train
 from evaluation.report import format_estimate
 from memory_graph.errors import InvalidInput, SharpwaveError
 from service import __version__
-from service.commands.learned_set import learn_set
-from service.commands.output import AsJson, console, out, print_json
-from service.settings import read_settings
+from service.commands.output import AsJson, out, print_json
+from service.commands.taught import show_stages, teach
 
 
 def ranker(
@@ -40,32 +37,13 @@ def ranker(
     """Learn the weights of the chain ranker, and score them on questions that they were not learned from."""
     if find_spec("lightgbm") is None:
         raise InvalidInput("eval ranker", "needs LightGBM: pip install 'sharpwave[bench]'")
-    datasets = [load_dataset(folder) for folder in folders]
-    names = [dataset.name for dataset in datasets]
-    if len(set(names)) != len(names):
-        raise InvalidInput("FOLDER", "two sets have the same name; weights could not say where they come from")
-    told = _read_licences(licences or [], names)
-    settings, params = read_settings(), TrainingParams()
-    with ExitStack() as stack:
-        sets = []
-        for folder, dataset in zip(folders, datasets, strict=True):
-            learned = stack.enter_context(learn_set(settings, dataset))
-            view, document_of = learned.view()
-            questions = [*questions_of(dataset), *read_sub_questions(folder, dataset)]
-            sets.append(Taught(name=dataset.name, view=view, document_of=document_of, questions=questions))
-        with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, transient=True) as bars:
-            tasks: dict[str, Any] = {}
-
-            def show(stage: str, share: float) -> None:
-                if stage not in tasks:
-                    tasks[stage] = bars.add_task(stage, total=1.0)
-                bars.update(tasks[stage], completed=share)
-
-            found, scores = train(sets, learned.encode, params=params, progress=show)
+    told, params = _read_licences(licences or [], [load_dataset(folder).name for folder in folders]), TrainingParams()
+    with teach(folders) as (sets, embedder), show_stages() as show:
+        found, scores = train(sets, embedder.encode, params=params, progress=show)
     provenance = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "sharpwave": __version__,
-        "embedder": learned.embedder_name,
+        "embedder": embedder.name,
         "sets": [
             {
                 "name": one.name,

@@ -12,10 +12,9 @@ import typer
 
 from evaluation.datasets import Dataset, limit_questions, load_dataset
 from evaluation.locomo import compare_locomo, evaluate_locomo, load_locomo
-from evaluation.memory import learn_documents
+from evaluation.memory import RememberingEmbedder, learn_documents
 from evaluation.pooling import (
     Drift,
-    RememberingEmbedder,
     add_distractors,
     cut_distractors,
     measure_drift,

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
-from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from evaluation.ablations import Ablation, ablate_ranker, ablate_walk
-from evaluation.datasets import load_dataset
-from evaluation.memory import RememberingEmbedder
-from evaluation.ranker_training import KS, Taught, questions_of, read_sub_questions
+from evaluation.ranker_training import KS
 from evaluation.report import format_difference, format_estimate
 from evaluation.sweep import Tried, sweep
 from memory_graph.errors import InvalidInput
-from retrieval.embedder import Embedder
-from service.commands.learned_set import learn_set
-from service.commands.output import AsJson, console, out, print_json
-from service.settings import read_settings
-from service.wiring import open_embedder
+from service.commands.output import AsJson, out, print_json
+from service.commands.taught import show_stages, teach
 
 Folders: TypeAlias = Annotated[list[Path], typer.Argument(metavar="FOLDER…", help="Sets to ask.")]
 
@@ -39,7 +32,7 @@ def ablations(
     """Leave out each ingredient of a search, and say what that costs."""
     if ranker and find_spec("lightgbm") is None:
         raise InvalidInput("eval ablations", "needs LightGBM: pip install 'sharpwave[bench]', or --no-ranker")
-    with _learned(folders) as (sets, embedder), _bars() as show:
+    with teach(folders) as (sets, embedder), show_stages() as show:
         tables = {"walk": ablate_walk(sets, embedder.encode)}
         if ranker:
             tables["chain"] = ablate_ranker(sets, embedder.encode, progress=show)
@@ -57,41 +50,12 @@ def ablations(
 
 def sweep_parameters(folders: Folders, as_json: AsJson = False) -> None:
     """Try other values of the parameters of a search, one at a time."""
-    with _learned(folders) as (sets, embedder), _bars() as show:
+    with teach(folders) as (sets, embedder), show_stages() as show:
         found = sweep(sets, embedder.encode, show)
     if as_json:
         print_json(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False))
         return
     out.print(_tabulate_sweep(found))
-
-
-@contextmanager
-def _learned(folders: Sequence[Path]) -> Iterator[tuple[list[Taught], Embedder]]:
-    """Learn each set into a memory of its own; the embedder remembers the texts that it was given."""
-    datasets = [load_dataset(folder) for folder in folders]
-    settings = read_settings()
-    with ExitStack() as stack:
-        sets = []
-        for folder, dataset in zip(folders, datasets, strict=True):
-            view, document_of = stack.enter_context(learn_set(settings, dataset)).view()
-            questions = [*questions_of(dataset), *read_sub_questions(folder, dataset)]
-            if not questions:
-                raise InvalidInput(str(folder), "has no question with gold documents")
-            sets.append(Taught(name=dataset.name, view=view, document_of=document_of, questions=questions))
-        yield sets, RememberingEmbedder(open_embedder(settings))
-
-
-@contextmanager
-def _bars() -> Iterator[Callable[[str, float], None]]:
-    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=console, transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(stage: str, share: float) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=1.0)
-            bars.update(tasks[stage], completed=share)
-
-        yield show
 
 
 def _tabulate_ablations(kind: str, rows: Sequence[Ablation]) -> Table:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from evaluation.datasets import Dataset, Question
-from evaluation.pooling import RememberingEmbedder, add_distractors, cut_distractors, measure_drift, pool_sets
+from evaluation.memory import RememberingEmbedder
+from evaluation.pooling import add_distractors, cut_distractors, measure_drift, pool_sets
 from evaluation.retrieval_eval import evaluate_retrieval
 from evaluation.set_report import tabulate_drift
 from memory_graph.errors import InvalidInput
