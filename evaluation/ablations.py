@@ -27,7 +27,7 @@ WALK_VARIANTS = (
     ),
     Variant(name="without the walk: where it starts from", ranking="base"),
     Variant(name="without the guard", params=GraphParams(guard=0)),
-    Variant(name="damping 0.85", params=with_damping(0.85)),
+    Variant(name="damping 0.5, as published", params=with_damping(0.5)),
     Variant(name="by vector alone", ranking="dense"),
 )
 

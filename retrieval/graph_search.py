@@ -44,7 +44,7 @@ class GraphParams:
     guard_within: int = 5
     lexical: LexicalParams = field(default_factory=LexicalParams)
     facts: FactParams = field(default_factory=FactParams)
-    walk: WalkParams = field(default_factory=lambda: WalkParams(shares=Shares(relation=0.0, synonymy=0.1)))
+    walk: WalkParams = field(default_factory=lambda: WalkParams(damping=0.7, shares=Shares(relation=0.0, synonymy=0.1)))
 
     def __post_init__(self) -> None:
         if self.phrase_share + self.facts.share > 1.0:

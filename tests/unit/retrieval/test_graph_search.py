@@ -129,7 +129,7 @@ def test_a_scene_is_told_in_the_trace() -> None:
     assert walked["seeds"][0]["similarity"] == 1.0
     assert walked["seeds"][0]["lexical"] == 1.0
     assert sum(one["reset"] for one in (*walked["seeds"], *walked["phrases"])) == pytest.approx(1.0)
-    assert (walked["mode"], walked["damping"]) == ("push", 0.5)
+    assert (walked["mode"], walked["damping"]) == ("push", GraphParams().walk.damping)
 
 
 def test_a_walk_without_a_known_name_starts_from_passages_alone() -> None:

@@ -195,7 +195,7 @@ def test_a_trace_says_what_each_stage_did(searcher: Searcher) -> None:
     assert stages["view"].detail == {"version": 1, "passages": 5, "phrases": 3}
     assert stages["filter"].detail == {"passages": 1}
     assert [one["phrase"] for one in stages["walk"].detail["phrases"]] == ["Ada Quill"]
-    assert stages["walk"].detail["damping"] == 0.5
+    assert stages["walk"].detail["damping"] == GraphParams().walk.damping
     assert set(found.timings_ms) == {*stages, "total"}
 
 
