@@ -17,7 +17,7 @@ from evaluation.datasets import Dataset, Question
 from evaluation.memory import RememberingEmbedder, learn_documents, learn_more
 from evaluation.metrics import Estimate, estimate_mean, recall_at_k
 from evaluation.reads import Availability, Read, count_gold, count_reads, keep_reading
-from evaluation.retrieval_eval import Search
+from evaluation.searches import Search, rank_documents, search_in
 from ingest.jobs import document_items
 from ingest.pipeline import Learner
 from memory_graph.database import Database
@@ -34,7 +34,6 @@ from retrieval.view import View
 from retrieval.views import ViewCache
 
 GROWN, AT_ONCE = "grown", "at-once"
-MAX_PASSAGES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,24 +230,14 @@ class _Run:
         )
 
     def _rank(self, search: Search, question: Question) -> tuple[list[str], Sequence[str]]:
-        """Return the first documents, each once at its best rank, and those of the passages that a read returns.
-
-        Where the passages come from fewer documents, deeper searches fetch the rest.
-        """
-        count = depth = self._params.top_k
-        first = passages = search(question.question, count)
-        while len(set(passages)) < count and len(passages) >= depth:
-            depth *= 2
-            passages = search(question.question, depth)
-        return list(dict.fromkeys(passages))[:count], first
+        """Return the first documents, each once at its best rank, and those of the passages that a read returns."""
+        count = self._params.top_k
+        first = search(question.question, count)
+        return rank_documents(search, question.question, count, first), first.documents
 
 
 def _search(searcher: Searcher, collection: str, way: Way, *, min_version: int = 0) -> Search:
-    def search(query: str, k: int) -> list[str]:
-        request = replace(way.request(query, min(k, MAX_PASSAGES)), min_version=min_version)
-        return [hit.document_id for hit in searcher.search(collection, request).hits]
-
-    return search
+    return search_in(searcher, collection, lambda query, k: replace(way.request(query, k), min_version=min_version))
 
 
 def _learn_at_once(dataset: Dataset, subject: Subject) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from typing import Any
 from evaluation.datasets import Dataset, Question
 from evaluation.lines import check_text, check_texts, read_objects
 from evaluation.metrics import Estimate, estimate_difference, estimate_mean
-from evaluation.retrieval_eval import RankedQuestion, RetrievalReport, Scores, Search, evaluate_retrieval, nest_scores
+from evaluation.retrieval_eval import RankedQuestion, RetrievalReport, Scores, evaluate_retrieval, nest_scores
+from evaluation.searches import Search
 from ingest.files import show_path
 from ingest.formats import clean_text
 from memory_graph.errors import InvalidInput

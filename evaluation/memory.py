@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -16,6 +19,49 @@ from memory_graph.store.collections import create_collection
 from memory_graph.store.jobs import Job, NewItem
 from memory_graph.types import Document
 from retrieval.embedder import Embedder
+from retrieval.views import ViewCache
+
+# These pass in a thread that reads ahead and in the extractor's process, while the other stages go on.
+BESIDE = ("read", "extract")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning:
+    """How long it took from the documents to a view that can be searched, in seconds by the clock on the wall.
+
+    ``seconds`` are those of the job by stage, and of building the view. Those of ``BESIDE`` pass while others do: the
+    others and ``other_s`` add up to ``total_s``.
+    """
+
+    passages: int
+    total_s: float
+    seconds: Mapping[str, float]
+
+    @property
+    def in_turn(self) -> dict[str, float]:
+        """The stages that follow one another."""
+        return {stage: spent for stage, spent in self.seconds.items() if stage not in BESIDE}
+
+    @property
+    def other_s(self) -> float:
+        """What passed between those: until a batch was read, and for the books of the job."""
+        return self.total_s - sum(self.in_turn.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the times as what ``json.dumps`` takes."""
+        return asdict(self) | {"other_s": self.other_s}
+
+
+def time_learning(
+    learn: Callable[[], Job], views: ViewCache, collection: str, *, clock: Callable[[], float] = time.perf_counter
+) -> Learning:
+    """Learn a collection and make its view; ``clock`` gives seconds."""
+    start = clock()
+    job = learn()
+    learned = clock()
+    views.current(collection)
+    ended = clock()
+    return Learning(passages=job.passages, total_s=ended - start, seconds={**job.seconds, "view": ended - learned})
 
 
 def learn_documents(

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from evaluation.datasets import Dataset
 from evaluation.igraph_parity import IgraphParity, plain_facts
 from evaluation.openie import Reading, count_tokens
-from evaluation.retrieval_eval import RetrievalReport, Search, evaluate_retrieval
+from evaluation.retrieval_eval import RetrievalReport, evaluate_retrieval
+from evaluation.searches import Found, Search
 from memory_graph.database import Database
 from memory_graph.store.reading import read_hits
 from memory_graph.types import Document
@@ -213,9 +214,9 @@ def search_by_parity(corpus: Corpus, readings: Mapping[str, Reading]) -> Search:
 def _ranking(corpus: Corpus, score: Scorer) -> Search:
     """Return a search by scores (n_passages,), equal ones in the order of the documents."""
 
-    def search(question: str, k: int) -> list[str]:
+    def search(question: str, k: int) -> Found:
         best = np.argsort(-score(question), kind="stable")[:k]
-        return [corpus.documents[row].id for row in best.tolist()]
+        return Found([corpus.documents[row].id for row in best.tolist()])
 
     return search
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from evaluation.datasets import Question
 from evaluation.metrics import find_median_and_p95
-from evaluation.retrieval_eval import Search
+from evaluation.searches import Search
 
 Outcome: TypeAlias = Literal["answered", "failed", "empty", "short"]
 
@@ -143,7 +143,7 @@ def _read(search: Search, way: str, question: Question, top_k: int, expected: in
     error = None
     start = clock()
     try:
-        documents = search(question.question, top_k)
+        documents = search(question.question, top_k).documents
     except Exception as fault:  # noqa: BLE001 - a read that fails, in whatever way, is what is counted here
         error = f"{type(fault).__name__}: {fault}"
     ms = (clock() - start) * 1000

@@ -7,14 +7,24 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from evaluation.memory import BESIDE, Learning
 from evaluation.metrics import Estimate
 from evaluation.qa_eval import QaReport, QaRow
-from evaluation.retrieval_eval import RetrievalReport, compare_reports
+from evaluation.retrieval_eval import OTHER, RetrievalReport, Times, compare_reports, merge_orders
 
 SHOWN = ("recall@2", "recall@5", "recall@10", "all_gold@5", "ndcg@10", "mrr")
 BY_TYPE = "recall@5"
 
 _NOTHING = "–"
+_LEARNING = {
+    "read": "reading and splitting (a thread, beside the others)",
+    "extract": "extracting (a process, beside the others)",
+    "embed": "embedding passages",
+    "wait": "waiting for the extractor",
+    "embed_names": "embedding names and facts",
+    "commit": "committing",
+    "view": "building the view",
+}
 _LABELS = {"all_gold": "all-gold", "ndcg": "nDCG", "mrr": "MRR"}
 
 
@@ -81,6 +91,37 @@ def tabulate_differences(reports: Sequence[RetrievalReport]) -> Table | None:
     return table
 
 
+def tabulate_stages(reports: Sequence[RetrievalReport]) -> Table | None:
+    """Lay out the times of the stages, one column a way; None where no search tells them."""
+    names = merge_orders([[name for name in report.stages if name != OTHER] for report in reports])
+    if not names:
+        return None
+    table = Table(title=Text(f"Time of a search by stage, ms, {reports[0].dataset}"))
+    _add_columns(table, ["median / p95"], [report.way for report in reports])
+    stages = [report.stages for report in reports]
+    for name in (*names, OTHER):
+        _add_row(table, name, *(_format_times(times.get(name)) for times in stages))
+    table.add_section()
+    whole = (Times(median=report.ms_median, p95=report.ms_p95) for report in reports)
+    _add_row(table, "the whole search", *map(_format_times, whole))
+    return table
+
+
+def tabulate_learning(learning: Learning) -> Table:
+    """Lay out the seconds that learning took: what passes beside other stages, then what adds up to the whole."""
+    table = Table(title=Text(f"Learning {learning.passages:,} passages, s by stage"))
+    _add_columns(table, ["stage, wall clock"], ["s"])
+    for stage in BESIDE:
+        _add_row(table, _LEARNING[stage], f"{learning.seconds.get(stage, 0.0):.1f}")
+    table.add_section()
+    for stage, spent in learning.in_turn.items():
+        _add_row(table, _LEARNING[stage], f"{spent:.1f}")
+    _add_row(table, OTHER, f"{learning.other_s:.1f}")
+    table.add_section()
+    _add_row(table, "in all", f"{learning.total_s:.1f}")
+    return table
+
+
 def tabulate_answers(report: QaReport) -> Table:
     """Lay out an answer report, one row a score, with the number of questions it is a mean of."""
     table = Table(title=Text(f"Answers, {report.dataset}"))
@@ -135,6 +176,10 @@ def tabulate_failures(report: QaReport, limit: int = 20) -> Table:
 
 def _is_right(row: QaRow) -> bool:
     return bool(row.contains_answer) if row.expected else not row.found
+
+
+def _format_times(times: Times | None) -> str:
+    return f"{times.median:.2f} / {times.p95:.2f}" if times else _NOTHING
 
 
 def _sign(share: float) -> str:

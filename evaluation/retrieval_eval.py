@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from evaluation.datasets import Dataset, Question
@@ -18,14 +18,14 @@ from evaluation.metrics import (
     recall_at_k,
     reciprocal_rank,
 )
+from evaluation.searches import Search, rank_documents
 from memory_graph.errors import InvalidInput
-
-Search: TypeAlias = Callable[[str, int], Sequence[str]]
-"""(question, number of passages) → the document id of each passage, best first."""
 
 KS = (2, 5, 10)
 AT_K = {"recall": recall_at_k, "all_gold": all_gold_at_k, "ndcg": ndcg_at_k}
 MRR = "mrr"
+OTHER = "other"
+"""The stage that stands for what passed between the stages."""
 
 Scores: TypeAlias = Mapping[str, Estimate]
 """By measure (``recall@5``, ``all_gold@5``, ``ndcg@10``, ``mrr``), each a mean over the same questions, in 0..1."""
@@ -33,7 +33,10 @@ Scores: TypeAlias = Mapping[str, Estimate]
 
 @dataclass(frozen=True, kw_only=True)
 class RankedQuestion:
-    """What a search found for one question: the documents, best first, and their scores in 0..1 by measure."""
+    """What a search found for one question: the documents, best first, and their scores in 0..1 by measure.
+
+    ``stages_ms`` are parts of ``ms``, empty where the search tells none.
+    """
 
     id: str
     type: str
@@ -41,6 +44,15 @@ class RankedQuestion:
     ranked: tuple[str, ...]
     scores: Mapping[str, float]
     ms: float
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """The median and the 95th percentile of times in milliseconds."""
+
+    median: float
+    p95: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +80,19 @@ class RetrievalReport:
             int(name.removeprefix("recall@")): one for name, one in self.scores.items() if name.startswith("recall@")
         }
 
+    @property
+    def stages(self) -> dict[str, Times]:
+        """Times by stage, as they follow one another, and ``OTHER`` last; empty where the search tells none.
+
+        All are over the same searches: a stage that one went without took no time in it.
+        """
+        names = merge_orders([list(row.stages_ms) for row in self.rows])
+        if not names:
+            return {}
+        spent = {name: [row.stages_ms.get(name, 0.0) for row in self.rows] for name in names}
+        spent[OTHER] = [row.ms - sum(row.stages_ms.values()) for row in self.rows]
+        return {name: _time(values) for name, values in spent.items()}
+
     def to_json(self) -> dict[str, Any]:
         """Return the report as what ``json.dumps`` takes, without the rows."""
         return {
@@ -78,7 +103,20 @@ class RetrievalReport:
             "by_type": {type: nest_scores(scores) for type, scores in self.by_type.items()},
             "ms_median": self.ms_median,
             "ms_p95": self.ms_p95,
+            "stages": {name: asdict(times) for name, times in self.stages.items()},
         }
+
+
+def merge_orders(orders: Sequence[Sequence[str]]) -> list[str]:
+    """Return all names once; a name that the orders before lack stands behind the one that it follows in its own."""
+    merged: list[str] = []
+    for order in orders:
+        place = 0
+        for name in order:
+            if name not in merged:
+                merged.insert(place, name)
+            place = merged.index(name) + 1
+    return merged
 
 
 def list_measures(ks: Sequence[int] = KS) -> list[str]:
@@ -104,15 +142,15 @@ def evaluate_retrieval(
     rows = tuple(_rank(question, search, ks, clock) for question in dataset.questions if question.gold_ids)
     if not rows:
         raise InvalidInput("questions", f"none of {dataset.name!r} names a gold document: retrieval cannot be scored.")
-    median, p95 = find_median_and_p95([row.ms for row in rows])
+    whole = _time([row.ms for row in rows])
     types = dict.fromkeys(row.type for row in rows)
     return RetrievalReport(
         dataset=dataset.name,
         way=way,
         scores=_estimate(rows),
         by_type={type: _estimate([row for row in rows if row.type == type]) for type in types},
-        ms_median=median,
-        ms_p95=p95,
+        ms_median=whole.median,
+        ms_p95=whole.p95,
         rows=rows,
     )
 
@@ -141,7 +179,11 @@ def nest_scores(scores: Scores) -> dict[str, Any]:
 
 
 def _rank(question: Question, search: Search, ks: Sequence[int], clock: Callable[[], float]) -> RankedQuestion:
-    ranked, spent_ms = _find_documents(search, question.question, max(ks), clock)
+    start = clock()
+    first = search(question.question, max(ks))
+    # The deeper searches are not timed: a user who asks for so many passages does not wait for them.
+    spent_ms = (clock() - start) * 1000
+    ranked = rank_documents(search, question.question, max(ks), first)
     scores = {f"{name}@{k}": score(question.gold_ids, ranked, k) for name, score in AT_K.items() for k in ks}
     return RankedQuestion(
         id=question.id,
@@ -150,28 +192,18 @@ def _rank(question: Question, search: Search, ks: Sequence[int], clock: Callable
         ranked=tuple(ranked),
         scores=scores | {MRR: reciprocal_rank(question.gold_ids, ranked)},
         ms=spent_ms,
+        stages_ms=first.stages_ms,
     )
-
-
-def _find_documents(search: Search, question: str, count: int, clock: Callable[[], float]) -> tuple[list[str], float]:
-    """Return the first ``count`` documents, each once at its best rank, and the milliseconds of a plain search.
-
-    Where the passages come from fewer documents, deeper searches fetch the rest. They are not timed: a user who asks
-    for ``count`` passages does not wait for them.
-    """
-    start = clock()
-    passages = search(question, count)
-    spent_ms = (clock() - start) * 1000
-    depth = count
-    while len(set(passages)) < count and len(passages) >= depth:
-        depth *= 2
-        passages = search(question, depth)
-    return list(dict.fromkeys(passages))[:count], spent_ms
 
 
 def _estimate(rows: Sequence[RankedQuestion]) -> Scores:
     estimates = {name: estimate_mean(_values(rows, name)) for name in rows[0].scores}
     return {name: estimate for name, estimate in estimates.items() if estimate is not None}
+
+
+def _time(values: Sequence[float]) -> Times:
+    median, p95 = find_median_and_p95(values)
+    return Times(median=median, p95=p95)
 
 
 def _values(rows: Sequence[RankedQuestion], measure: str) -> list[float]:

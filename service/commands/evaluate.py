@@ -14,6 +14,7 @@ import typer
 
 from evaluation.books import load_books
 from evaluation.datasets import Dataset, limit_questions, load_dataset
+from evaluation.memory import Learning
 from evaluation.openie import read_openie
 from evaluation.qa_eval import Answered, QaReport, evaluate_answers
 from evaluation.report import (
@@ -21,8 +22,10 @@ from evaluation.report import (
     tabulate_costs,
     tabulate_differences,
     tabulate_failures,
+    tabulate_learning,
     tabulate_retrieval,
     tabulate_retrieval_types,
+    tabulate_stages,
     tabulate_types,
 )
 from evaluation.retrieval_eval import RetrievalReport, compare_reports, evaluate_retrieval, nest_scores
@@ -163,9 +166,15 @@ def evaluate_set(
         searches = [way for way in ways if not way.parity]
         graded = asyncio.run(_grade(learned, dataset, searches[-1])) if answers else None
     if as_json:
-        print_json(json.dumps(_to_json(ways, reports, graded), indent=2, ensure_ascii=False))
+        print_json(json.dumps(_to_json(ways, reports, learned.learning, graded), indent=2, ensure_ascii=False))
         return
-    tables = [tabulate_retrieval(reports), tabulate_retrieval_types(reports), tabulate_differences(reports)]
+    tables = [
+        tabulate_retrieval(reports),
+        tabulate_retrieval_types(reports),
+        tabulate_differences(reports),
+        tabulate_stages(reports),
+        tabulate_learning(learned.learning),
+    ]
     if graded is not None:
         tables += [
             tabulate_answers(graded),
@@ -184,13 +193,16 @@ def _refuse(options: dict[str, Any], reason: str) -> None:
             raise InvalidInput(name, f"{reason}.")
 
 
-def _to_json(ways: Sequence[Way], reports: Sequence[RetrievalReport], graded: QaReport | None) -> dict[str, Any]:
+def _to_json(
+    ways: Sequence[Way], reports: Sequence[RetrievalReport], learning: Learning, graded: QaReport | None
+) -> dict[str, Any]:
     first, *others = reports
     return {
         "retrieval": [report.to_json() | way.options for way, report in zip(ways, reports, strict=True)],
         "differences": [
             {"way": report.way, "against": first.way} | nest_scores(compare_reports(report, first)) for report in others
         ],
+        "learning": learning.to_json(),
         "answers": graded and graded.to_json(),
     }
 

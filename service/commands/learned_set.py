@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from functools import partial
 
 from evaluation.datasets import Dataset
-from evaluation.memory import learn_documents
+from evaluation.memory import Learning, learn_documents, time_learning
 from evaluation.openie import OpenieExtractor, Reading, openie_extractions
 from evaluation.peers import read_corpus, search_by_parity
-from evaluation.retrieval_eval import Search
+from evaluation.searches import Search, search_in
 from evaluation.ways import Way
+from ingest.pipeline import Learner
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, UnreadableDocument
 from memory_graph.store.jobs import Job
@@ -25,11 +26,10 @@ from service.settings import Settings
 from service.wiring import make_learner, open_embedder, open_reranker
 
 COLLECTION = "evaluation"
-MAX_PASSAGES = 1000
 
 
 class LearnedSet:
-    """A memory that holds the documents of one set, in the collection ``COLLECTION``.
+    """A memory that holds the documents of one set, in the collection ``COLLECTION``, learned as ``learning`` says.
 
     ``readings`` are the triples that it was made of, where it was.
     """
@@ -38,15 +38,18 @@ class LearnedSet:
         self,
         settings: Settings,
         database: Database,
+        views: ViewCache,
         embedder: Embedder,
         dataset: Dataset,
+        learning: Learning,
         readings: Mapping[str, Reading] | None = None,
     ) -> None:
         self.settings = settings
+        self.learning = learning
         self._dataset = dataset
         self._readings = readings
         self._database = database
-        self._views = ViewCache(database)
+        self._views = views
         self._embedder = embedder
         self._scorer = open_reranker(settings)
 
@@ -73,13 +76,7 @@ class LearnedSet:
                 raise InvalidInput("parity", "ranks by triples, and this memory was made without any.")
             corpus = read_corpus(self._database, self._views.current(COLLECTION)[1], self._dataset, self._embedder)
             return search_by_parity(corpus, self._readings)
-        searcher = self.searcher(way)
-
-        def find(question: str, count: int) -> list[str]:
-            found = searcher.search(COLLECTION, way.request(question, min(count, MAX_PASSAGES)))
-            return [hit.document_id for hit in found.hits]
-
-        return find
+        return search_in(self.searcher(way), COLLECTION, way.request)
 
 
 @contextmanager
@@ -93,18 +90,22 @@ def learn_set(
     """
     extractor = None if readings is None else partial(OpenieExtractor, openie_extractions(dataset, readings))
     with open_scratch(settings) as (scratch, database):
-        embedder = open_embedder(scratch)
-        with show_learning() as show:
-            job = learn_documents(
-                database,
-                make_learner(scratch, database, embedder, extractor=extractor)(),
-                COLLECTION,
-                dataset.documents,
-                split=dataset.split,
-                progress=show,
-            )
-        check_learned(job)
-        yield LearnedSet(scratch, database, embedder, dataset, readings)
+        embedder, views = open_embedder(scratch), ViewCache(database)
+        embedder.encode(["warm up"])  # loading the model is no part of learning
+        learner = make_learner(scratch, database, embedder, extractor=extractor)()
+        learning = time_learning(lambda: learn_shown(database, learner, COLLECTION, dataset), views, COLLECTION)
+        yield LearnedSet(scratch, database, views, embedder, dataset, learning, readings)
+
+
+def learn_shown(database: Database, learner: Learner, collection: str, dataset: Dataset) -> Job:
+    """Learn the documents of a set into a new collection, showing the progress; returns the ended job.
+
+    Errors: ``UnreadableDocument`` where one of them cannot be learned.
+    """
+    with show_learning() as show:
+        job = learn_documents(database, learner, collection, dataset.documents, split=dataset.split, progress=show)
+    check_learned(job)
+    return job
 
 
 def check_learned(job: Job) -> None:

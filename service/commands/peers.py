@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -14,21 +13,19 @@ import typer
 from rich.table import Table
 
 from evaluation.datasets import Dataset, limit_questions, load_dataset
-from evaluation.memory import learn_documents
+from evaluation.memory import Learning, time_learning
 from evaluation.openie import OpenieExtractor, Reading, count_tokens, openie_extractions, read_openie
 from evaluation.peers import PeerRow, measure_bm25, measure_dense, measure_peer, measure_triples, read_corpus
 from evaluation.report import format_estimate
-from evaluation.retrieval_eval import Search
+from evaluation.searches import search_in
 from evaluation.ways import Way
 from ingest.extraction import Extractor
-from memory_graph.database import Database
 from memory_graph.errors import InvalidInput
-from retrieval.embedder import Embedder
 from retrieval.search import Searcher
 from retrieval.views import ViewCache
-from service.commands.learned_set import check_learned
+from service.commands.learned_set import learn_shown
 from service.commands.output import AsJson, console, out, print_json
-from service.commands.scratch import open_scratch, show_learning
+from service.commands.scratch import open_scratch
 from service.settings import Settings, read_settings
 from service.wiring import make_learner, open_embedder
 
@@ -69,59 +66,39 @@ def _measure(settings: Settings, dataset: Dataset, readings: Mapping[str, Readin
         embedder = open_embedder(scratch)
         embedder.encode(["warm up"])  # loading the model is nobody's index time
         views = ViewCache(database)
-        learn = partial(_learn, scratch, database, embedder, dataset)
-        own_s = {"names": learn("names", None)}
+
+        def learn(collection: str, extractor: Callable[[], Extractor] | None) -> Learning:
+            learner = make_learner(scratch, database, embedder, extractor=extractor)()
+            return time_learning(lambda: learn_shown(database, learner, collection, dataset), views, collection)
+
+        learned = {"names": learn("names", None)}
         tokens: dict[str, int | None] = {"names": 0}
         if readings is not None:
-            own_s["triples"] = learn("triples", partial(OpenieExtractor, openie_extractions(dataset, readings)))
+            learned["triples"] = learn("triples", partial(OpenieExtractor, openie_extractions(dataset, readings)))
             tokens["triples"] = count_tokens(readings)
-        corpus = read_corpus(database, views.current("names")[1], dataset, embedder, own_s["names"]["embed"])
+        corpus = read_corpus(database, views.current("names")[1], dataset, embedder, learned["names"].seconds["embed"])
         with console.status("Searching"):
             rows = [measure_dense(dataset, corpus), measure_bm25(dataset, corpus)]
             if readings is not None:
                 rows += measure_triples(dataset, corpus, readings)
             searcher = Searcher(database, views, embedder)
-            for collection, seconds in own_s.items():
-                start = time.perf_counter()
+            for collection, learning in learned.items():
                 view = views.current(collection)[1]
-                index_s = seconds | {"view": time.perf_counter() - start}
+                # "extract" is the child's own time, most of which passes while this process embeds: what was waited
+                # for counts.
+                index_s = {stage: spent for stage, spent in learning.seconds.items() if stage != "extract"}
                 for way in WAYS if collection == "names" else [way for way in WAYS if way.mode == "graph"]:
                     rows.append(
                         measure_peer(
                             dataset,
                             f"sharpwave {way.name}, {collection}",
-                            _search(searcher, collection, way),
+                            search_in(searcher, collection, way.request),
                             index_s=index_s,
                             memory_mb=sum(view.nbytes.values()) / _MB,
                             llm_tokens=tokens[collection],
                         )
                     )
     return rows
-
-
-def _learn(
-    settings: Settings,
-    database: Database,
-    embedder: Embedder,
-    dataset: Dataset,
-    collection: str,
-    extractor: Callable[[], Extractor] | None,
-) -> dict[str, float]:
-    """Learn the set; returns the seconds by stage, of which extraction runs beside the others."""
-    learner = make_learner(settings, database, embedder, extractor=extractor)()
-    with show_learning() as show:
-        job = learn_documents(database, learner, collection, dataset.documents, split=dataset.split, progress=show)
-    check_learned(job)
-    # "extract" is the child's own time, most of which passes while this process embeds: what was waited for counts.
-    return {stage: spent for stage, spent in job.seconds.items() if stage != "extract"}
-
-
-def _search(searcher: Searcher, collection: str, way: Way) -> Search:
-    def search(question: str, k: int) -> list[str]:
-        found = searcher.search(collection, way.request(question, k))
-        return [hit.document_id for hit in found.hits]
-
-    return search
 
 
 def _tabulate(dataset: Dataset, rows: Sequence[PeerRow]) -> Table:

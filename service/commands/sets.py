@@ -12,7 +12,7 @@ import typer
 
 from evaluation.datasets import Dataset, limit_questions, load_dataset
 from evaluation.locomo import compare_locomo, evaluate_locomo, load_locomo
-from evaluation.memory import RememberingEmbedder, learn_documents
+from evaluation.memory import RememberingEmbedder
 from evaluation.pooling import (
     Drift,
     add_distractors,
@@ -20,7 +20,8 @@ from evaluation.pooling import (
     measure_drift,
     pool_sets,
 )
-from evaluation.retrieval_eval import RetrievalReport, Search, evaluate_retrieval, nest_scores
+from evaluation.retrieval_eval import RetrievalReport, evaluate_retrieval, nest_scores
+from evaluation.searches import Search, search_in
 from evaluation.set_report import tabulate_categories, tabulate_conversations, tabulate_drift
 from evaluation.ways import Way, combine_ways
 from ingest.pipeline import Learner
@@ -29,13 +30,12 @@ from memory_graph.errors import InvalidInput
 from retrieval.embedder import Embedder
 from retrieval.search import Searcher
 from retrieval.views import ViewCache
-from service.commands.learned_set import check_learned
+from service.commands.learned_set import learn_shown
 from service.commands.output import AsJson, console, out, print_json
-from service.commands.scratch import open_scratch, show_learning
+from service.commands.scratch import open_scratch
 from service.settings import Settings, read_settings
 from service.wiring import find_model, make_learner, open_embedder
 
-MAX_PASSAGES = 1000
 # What is compared with comes first; the walk has a column of its own, so that it is seen what the chain ranker adds.
 WAYS = [Way(mode="dense"), Way(mode="hybrid"), Way(rerank="none"), Way()]
 
@@ -65,22 +65,13 @@ class Memories:
         Errors: ``UnreadableDocument`` where one of them cannot be learned.
         """
         console.print(f"Learning {collection}: {len(dataset.documents):,} passages", style="dim", markup=False)
-        with show_learning() as show:
-            job = learn_documents(
-                self._database, self._learner, collection, dataset.documents, split=dataset.split, progress=show
-            )
-        check_learned(job)
+        learn_shown(self._database, self._learner, collection, dataset)
 
     def search(self, collection: str, way: Way) -> Search:
         """Return a function from (question, k) to the document of each of the k best passages."""
         searcher = Searcher(self._database, self._views, self._embedder, way.params())
         searcher.warm()
-
-        def find(question: str, count: int) -> list[str]:
-            found = searcher.search(collection, way.request(question, min(count, MAX_PASSAGES)))
-            return [hit.document_id for hit in found.hits]
-
-        return find
+        return search_in(searcher, collection, way.request)
 
 
 @contextmanager

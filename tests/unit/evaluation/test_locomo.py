@@ -15,7 +15,7 @@ from rich.table import Table
 
 from evaluation.datasets import Dataset
 from evaluation.locomo import LocomoReport, compare_locomo, evaluate_locomo, load_locomo
-from evaluation.retrieval_eval import Search
+from evaluation.searches import Found, Search
 from evaluation.set_report import tabulate_categories, tabulate_conversations
 from memory_graph.errors import InvalidInput
 
@@ -71,9 +71,9 @@ def search_of(found: dict[str, list[str]]) -> Any:
     def search(dataset: Dataset) -> Search:
         own = {document.id for document in dataset.documents}
 
-        def find(question: str, count: int) -> list[str]:
+        def find(question: str, count: int) -> Found:
             assert set(found[question]) <= own
-            return found[question][:count]
+            return Found(found[question][:count])
 
         return find
 

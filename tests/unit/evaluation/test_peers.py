@@ -110,6 +110,12 @@ def test_one_command_measures_everybody(tmp_path: Path) -> None:
         assert row["retrieval"]["recall"]["10"]["mean"] == 1.0  # there are only six passages
         assert row["retrieval"]["ms_median"] > 0
         assert row["index_total_s"] > 0
+    for name, row in rows.items():
+        if name.startswith("sharpwave"):
+            # What the extractor's process took passed beside the rest, and views are built for nobody else before.
+            assert row["index_s"].keys() >= {"read", "embed", "wait", "commit", "view"}
+            assert "extract" not in row["index_s"]
+            assert row["index_s"]["view"] > 0
     # The same vectors: what the memory holds is what dense search compares.
     assert rows["dense"]["retrieval"]["recall"] == rows["sharpwave dense, names"]["retrieval"]["recall"]
     assert rows["HippoRAG 2, igraph"]["retrieval"]["recall"] == rows["parity"]["retrieval"]["recall"]

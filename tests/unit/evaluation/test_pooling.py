@@ -16,6 +16,7 @@ from evaluation.datasets import Dataset, Question
 from evaluation.memory import RememberingEmbedder
 from evaluation.pooling import add_distractors, cut_distractors, measure_drift, pool_sets
 from evaluation.retrieval_eval import evaluate_retrieval
+from evaluation.searches import Found
 from evaluation.set_report import tabulate_drift
 from memory_graph.errors import InvalidInput
 from memory_graph.types import Document
@@ -102,7 +103,7 @@ def test_drift_is_what_the_same_questions_lose() -> None:
     found_alone = {"About a?": ["1", "2"], "About b?": ["1", "7"]}
     found_pooled = {"About a?": ["a:1", "b:1"], "About b?": ["a:2", "b:1"]}
     alone, larger = (
-        {one.name: [evaluate_retrieval(one, lambda q, k: found[q][:k], way="dense")] for one in sets}  # noqa: B023
+        {one.name: [evaluate_retrieval(one, lambda q, k: Found(found[q][:k]), way="dense")] for one in sets}  # noqa: B023
         for sets, found in (([A, B], found_alone), (pooled, found_pooled))
     )
     drifts = measure_drift(

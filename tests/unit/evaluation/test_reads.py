@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import count
 from threading import Event
 
@@ -10,6 +9,7 @@ import pytest
 
 from evaluation.datasets import Question
 from evaluation.reads import Availability, Read, count_reads, keep_reading
+from evaluation.searches import Found
 from memory_graph.errors import StoreBusy
 from tests.unit.factories import wait_until
 
@@ -58,9 +58,9 @@ def test_reads_go_on_while_the_block_runs_and_once_more_after_it() -> None:
     committed = Event()
     asked: list[tuple[str, str, int, bool]] = []
 
-    def search(mode: str, query: str, k: int) -> Sequence[str]:
+    def search(mode: str, query: str, k: int) -> Found:
         asked.append((mode, query, k, committed.is_set()))
-        return ["a", "b", "c"]
+        return Found(["a", "b", "c"])
 
     searches = {mode: lambda query, k, mode=mode: search(mode, query, k) for mode in ("dense", "graph")}
     with keep_reading(searches, [ONE, TWO], top_k=5, expected=3, clock=map(float, count()).__next__) as reads:
@@ -80,11 +80,11 @@ def test_reads_go_on_while_the_block_runs_and_once_more_after_it() -> None:
 def test_a_read_that_fails_is_a_failed_read_and_the_next_goes_on() -> None:
     replies = iter([StoreBusy("locked"), IndexError("of a bug"), [], ["a"], ["a", "b", "c"]])
 
-    def search(query: str, k: int) -> Sequence[str]:
+    def search(query: str, k: int) -> Found:
         reply = next(replies, ["a", "b", "c"])
         if isinstance(reply, Exception):
             raise reply
-        return reply
+        return Found(reply)
 
     with keep_reading({"graph": search}, [ONE], top_k=10, expected=3) as reads:
         wait_until(lambda: len(reads) >= 5)
@@ -93,7 +93,7 @@ def test_a_read_that_fails_is_a_failed_read_and_the_next_goes_on() -> None:
 
 
 def test_nothing_known_is_nothing_read() -> None:
-    def search(query: str, k: int) -> Sequence[str]:
+    def search(query: str, k: int) -> Found:
         raise AssertionError("was asked")
 
     with keep_reading({"graph": search}, [], top_k=10, expected=0) as reads:
@@ -104,9 +104,9 @@ def test_nothing_known_is_nothing_read() -> None:
 def test_the_reads_end_with_a_block_that_fails() -> None:
     asked = []
 
-    def search(query: str, k: int) -> Sequence[str]:
+    def search(query: str, k: int) -> Found:
         asked.append(query)
-        return ["a"]
+        return Found(["a"])
 
     def learn() -> None:
         with keep_reading({"graph": search}, [ONE], top_k=1, expected=1):

@@ -19,8 +19,17 @@ from evaluation.report import (
     tabulate_differences,
     tabulate_retrieval,
     tabulate_retrieval_types,
+    tabulate_stages,
 )
-from evaluation.retrieval_eval import RetrievalReport, compare_reports, evaluate_retrieval, list_measures
+from evaluation.retrieval_eval import (
+    RetrievalReport,
+    Times,
+    compare_reports,
+    evaluate_retrieval,
+    list_measures,
+    merge_orders,
+)
+from evaluation.searches import Found
 from memory_graph.errors import InvalidInput
 
 QUESTIONS = (
@@ -44,10 +53,10 @@ class Search:
         self.calls: list[tuple[str, int]] = []
         self.now = 0.0
 
-    def __call__(self, question: str, count: int) -> Sequence[str]:
+    def __call__(self, question: str, count: int) -> Found:
         self.calls.append((question, count))
         self.now += {"one": 0.010, "two": 0.030, "three": 0.020}[question] * count
-        return FOUND[question][:count]
+        return Found(FOUND[question][:count])
 
 
 def test_scores_by_hand() -> None:
@@ -104,17 +113,17 @@ def test_a_document_with_several_passages_leaves_room_for_the_others() -> None:
 
 
 def test_a_search_that_finds_nothing_scores_nothing() -> None:
-    report = evaluate_retrieval(DATASET, lambda question, count: [])
+    report = evaluate_retrieval(DATASET, lambda question, count: Found([]))
     assert {measure: estimate.mean for measure, estimate in report.scores.items()} == dict.fromkeys(list_measures(), 0)
     assert report.ms_p95 >= report.ms_median >= 0
 
 
 def test_a_set_without_gold_documents_is_refused() -> None:
     with pytest.raises(InvalidInput, match="none of 'tiny' names a gold document"):
-        evaluate_retrieval(Dataset("tiny", (), QUESTIONS[3:], "none"), lambda question, count: [])
+        evaluate_retrieval(Dataset("tiny", (), QUESTIONS[3:], "none"), lambda question, count: Found([]))
     for ks in ((), (0, 5)):
         with pytest.raises(InvalidInput, match="ks: must be one number or more"):
-            evaluate_retrieval(DATASET, lambda question, count: [], ks=ks)
+            evaluate_retrieval(DATASET, lambda question, count: Found([]), ks=ks)
 
 
 def test_the_report_is_json() -> None:
@@ -131,7 +140,7 @@ def test_the_report_is_json() -> None:
 
 def evaluate(way: str, found: dict[str, list[str]], ks: Sequence[int] = (2, 5, 10)) -> RetrievalReport:
     return evaluate_retrieval(
-        DATASET, lambda question, count: found.get(question, [])[:count], ks, way=way, clock=lambda: 0.0
+        DATASET, lambda question, count: Found(found.get(question, [])[:count]), ks, way=way, clock=lambda: 0.0
     )
 
 
@@ -182,6 +191,59 @@ def test_types_have_a_table_where_there_are_several() -> None:
     one_type = Dataset("tiny", (), (QUESTIONS[0],), "none")
     assert tabulate_retrieval_types([evaluate_retrieval(one_type, Search())]) is None
     assert tabulate_retrieval_types([evaluate("dense", FOUND, (2, 4))]) is None
+
+
+def timed(way: str, *stages: dict[str, float], whole_ms: float = 10.0) -> RetrievalReport:
+    """Evaluate the three questions by a search that tells these stages of each and takes ``whole_ms``."""
+    told, now = iter(stages), [0.0]
+
+    def search(question: str, count: int) -> Found:
+        now[0] += whole_ms / 1000
+        return Found(list("abcdefghij"), next(told))
+
+    return evaluate_retrieval(DATASET, search, way=way, clock=lambda: now[0])
+
+
+DENSE = ({"view": 1, "embed": 4, "read": 1}, {"view": 1, "embed": 2, "read": 1}, {"view": 1, "embed": 3, "read": 1})
+GRAPH = (
+    {"view": 1, "embed": 1, "read": 1},
+    {"view": 1, "embed": 1, "walk": 6, "read": 1},
+    {"view": 1, "embed": 1, "walk": 2, "chain": 1, "read": 1},
+)
+
+
+def test_stages_are_timed_over_all_searches_and_the_rest_is_told() -> None:
+    report = timed("graph", *GRAPH)
+    assert list(report.stages) == ["view", "embed", "walk", "chain", "read", "other"]
+    # A search that did not walk took no time for it: 0, 6 and 2 ms.
+    assert report.stages["walk"] == Times(median=2, p95=pytest.approx(5.6))
+    # What is left of 10 ms each: 7, 1 and 4.
+    assert report.stages["other"] == Times(median=pytest.approx(4), p95=pytest.approx(6.7))
+    assert report.to_json()["stages"]["chain"] == {"median": 0, "p95": pytest.approx(0.9)}
+    assert timed("dense", *DENSE, whole_ms=6).stages["other"].median == pytest.approx(1)
+
+
+def test_a_search_that_tells_no_stages_has_none() -> None:
+    report = evaluate("dense", FOUND)
+    assert report.stages == report.to_json()["stages"] == {}
+    assert tabulate_stages([report]) is None
+
+
+def test_only_the_plain_search_tells_its_stages() -> None:
+    stages = iter([{"walk": 1.0}, {"walk": 9.0}])
+    dataset = Dataset("tiny", (), (QUESTIONS[0],), "none")
+    report = evaluate_retrieval(dataset, lambda question, count: Found(["a"] * min(count, 12), next(stages)))
+    assert report.stages["walk"] == Times(median=1, p95=1)
+
+
+def test_stages_of_several_ways_stand_in_the_order_in_which_they_run() -> None:
+    assert merge_orders([["a", "z"], ["a", "m", "z"], ["b", "a", "m", "n", "z"]]) == ["b", "a", "m", "n", "z"]
+    text = printed(tabulate_stages([timed("dense", *DENSE), timed("graph", *GRAPH), evaluate("parity", FOUND)]))
+    assert "Time of a search by stage, ms" in text
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if line[0] == "│"]
+    assert [row[0] for row in rows] == ["view", "embed", "walk", "chain", "read", "other", "the whole search"]
+    assert rows[2] == ["walk", "–", "2.00 / 5.60", "–"]
+    assert rows[-1] == ["the whole search", "10.00 / 10.00", "10.00 / 10.00", "0.00 / 0.00"]
 
 
 def test_differences_have_a_table_where_there_are_several_ways() -> None:

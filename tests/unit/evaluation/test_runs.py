@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -14,6 +13,7 @@ import pytest
 from evaluation.datasets import Dataset, Question
 from evaluation.retrieval_eval import RetrievalReport, evaluate_retrieval
 from evaluation.runs import encode_id, make_folder, write_runs
+from evaluation.searches import Found
 from memory_graph.errors import InvalidInput
 
 QUESTIONS = (
@@ -29,8 +29,8 @@ FOUND = {
 }
 
 
-def search(question: str, count: int) -> Sequence[str]:
-    return FOUND[question][:count]
+def search(question: str, count: int) -> Found:
+    return Found(FOUND[question][:count])
 
 
 @pytest.fixture
