@@ -23,14 +23,14 @@ _NOTE_RULES = f"""\
 You keep a note for a question, from numbered passages that a memory recalled.
 {_DATA}
 Reply with JSON: "facts", at most {MAX_FACTS} short sentences that help with the question. Each has "fact", one \
-complete sentence that names who and what it is about, in the passages' own words, and "passages", the numbers of the passages \
-that say it. Write nothing that no passage says. If a note is given, keep of it what helps, and add what is new."""
+complete sentence that names who and what it is about, in the passages' own words, and "passages", the numbers of the \
+passages that say it. Write nothing that no passage says. If a note is given, keep of it what helps, and add what is new."""
 
 _QUESTION_RULES = f"""\
 A question is to be answered from a memory, and a note holds what is known so far.
 Reply with JSON: "questions", at most {MAX_QUESTIONS} short questions to search the memory for, each about one thing \
-that the note still lacks. Use the names that the note holds. Repeat none of the questions asked already. Give an empty \
-list if nothing is lacking."""
+that the note still lacks. Use the names that the note holds. Repeat none of the questions asked already. Give an \
+empty list if nothing is lacking."""
 
 _VERDICT_RULES = """\
 Two notes were written for one question. Reply with JSON: "better", true if the second note says more that helps to \
@@ -40,7 +40,8 @@ _EVIDENCE_RULES = f"""\
 You collect evidence for a question from numbered passages that a memory recalled. Do not answer the question.
 {_DATA}
 Reply with JSON: "evidence", at most {MAX_EVIDENCE} sentences that the answer depends on. Each has "passage", its \
-number, and "sentence", copied from that passage letter by letter. Give an empty list if no passage speaks of the question."""
+number, and "sentence", copied from that passage letter by letter. Give an empty list if no passage speaks \
+of the question."""
 
 _THOUGHT_RULES = """\
 Before a memory is searched for a question, think about what a passage with the answer would say. \
