@@ -24,7 +24,8 @@ You keep a note for a question, from numbered passages that a memory recalled.
 {_DATA}
 Reply with JSON: "facts", at most {MAX_FACTS} short sentences that help with the question. Each has "fact", one \
 complete sentence that names who and what it is about, in the passages' own words, and "passages", the numbers of the \
-passages that say it. Write nothing that no passage says. If a note is given, keep of it what helps, and add what is new."""
+passages that say it. Write nothing that no passage says. If a note is given, keep of it what helps, \
+and add what is new."""
 
 _QUESTION_RULES = f"""\
 A question is to be answered from a memory, and a note holds what is known so far.

@@ -79,6 +79,7 @@ def detail(asked: Asked, name: str) -> Mapping[str, Any]:
 QUELL = say(answer="Quell", passages=[1])
 FIRST = facts(("The bridge was designed by Hesper Lund.", [1]))
 REFINED = facts(("Hesper Lund was born in Quell.", [2]))
+AGAIN = facts(("Hesper Lund was born in Quell.", [1]))
 MORE = say(questions=["Who is Hesper Lund?"])
 
 
@@ -102,12 +103,12 @@ def test_notes_search_on_and_cite_the_passages_behind_the_note() -> None:
         ([MORE], [[LUND]], "no_new_passages"),
         ([say(questions=[])], [], "no_new_questions"),
         (
-            [MORE, REFINED, say(better=True), say(questions=["What is the guild?"]), REFINED, say(better=True)],
+            [MORE, AGAIN, say(better=True), say(questions=["What is the guild?"]), AGAIN, say(better=True)],
             [[BRIDGE], [GUILD]],
             "steps",
         ),
         (
-            [MORE, REFINED, "no JSON", say(questions=["What is the guild?"]), REFINED, say(better=False)],
+            [MORE, AGAIN, "no JSON", say(questions=["What is the guild?"]), AGAIN, say(better=False)],
             [[BRIDGE], [GUILD]],
             "failures",
         ),
@@ -116,8 +117,7 @@ def test_notes_search_on_and_cite_the_passages_behind_the_note() -> None:
     ],
 )
 def test_why_notes_stop(rounds: list[Reply], found: list[list[tuple[str, str]]], stopped: str) -> None:
-    first = facts(("Hesper Lund was born in Quell.", [1]))
-    asked = run("notes", [first, *rounds, QUELL], Shelf([LUND], *found))
+    asked = run("notes", [AGAIN, *rounds, QUELL], Shelf([LUND], *found))
     assert detail(asked, "notes")["stopped"] == stopped
     assert asked.answer.text == "Quell"
 
@@ -157,7 +157,7 @@ def test_evidence_that_does_not_stand_there_is_dropped() -> None:
     evidence = say(evidence=[{"passage": number, "sentence": text} for number, text in listed])
     asked = run("extract", [evidence, QUELL], Shelf([LUND]))
     assert [one.quote for one in asked.answer.citations] == [LUND[1]]
-    assert {"listed": 3, "kept": 1, "dropped": 2} == detail(asked, "check")
+    assert detail(asked, "check") == {"listed": 3, "kept": 1, "dropped": 2}
     assert [note.passage_ids for note in asked.notes] == [(1,)]
 
 
@@ -177,11 +177,8 @@ def test_reflect_keeps_the_answer_that_scores_best() -> None:
 
 
 def test_the_parts_of_a_score() -> None:
-    assert weigh_parts({"yes": 0.75}, {"fully": 0.5, "partly": 0.25}, dict(zip("12345", [0, 0.5, 0, 0.25, 0.25]))) == (
-        0.75,
-        0.625,
-        0.125,
-    )
+    use = {"1": 0.0, "2": 0.5, "3": 0.0, "4": 0.25, "5": 0.25}
+    assert weigh_parts({"yes": 0.75}, {"fully": 0.5, "partly": 0.25}, use) == (0.75, 0.625, 0.125)
 
 
 @pytest.mark.parametrize(("yes", "read"), [(0.2, False), (0.21, True)])
