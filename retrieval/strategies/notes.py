@@ -149,7 +149,8 @@ class _Loop:
             temperature=_REDRAWN if self._failures else 0.0,
             seed=step,
         )
-        known, new = {normalize(one) for one in self._asked}, []
+        known = {normalize(one) for one in self._asked}
+        new: list[str] = []
         for question in found:
             if (key := normalize(question)) and key not in known:
                 known.add(key)

@@ -128,7 +128,8 @@ class Task:
         return await self._measured(name, call)
 
     async def _measured(self, name: str, call: Callable[[], Any]) -> Any:
-        start, detail = time.perf_counter(), {}
+        start = time.perf_counter()
+        detail: dict[str, Any] = {}
         try:
             result, usage = await call()
             self.usage = add_usage(self.usage, usage)

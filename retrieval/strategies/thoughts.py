@@ -26,7 +26,8 @@ async def draw_thoughts(task: Task, params: ThoughtParams | None = None) -> tupl
 
     A model that answers out of form is asked for the next one, one that cannot be reached is not.
     """
-    params, drawn = params or ThoughtParams(), []
+    params = params or ThoughtParams()
+    drawn: list[str] = []
     for seed in range(params.thoughts):
         try:
             thought = await task.complete(
