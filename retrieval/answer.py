@@ -12,17 +12,16 @@ from memory_graph.errors import GeneratorError, GeneratorOutputInvalid
 from memory_graph.text import normalize
 from memory_graph.types import Citation, Hit, Usage
 from retrieval.citations import ground
-from retrieval.extractive import condense, extract
+from retrieval.extractive import extract
+from retrieval.fitting import condense_hits, fit_prompt
 from retrieval.generator import Generator, Message
 from retrieval.partial_json import PartialString
-from retrieval.prompts import NOT_IN_MEMORY, answer_messages, answer_schema, render_passage
+from retrieval.prompts import NOT_IN_MEMORY, answer_messages, answer_schema
 from retrieval.reorder import Order, order_passages
 
 NOT_IN_MEMORY_ANSWER = "The memory does not say."
 
 _DECLINED = normalize(NOT_IN_MEMORY)
-# Chat templates put a few tokens around every message, and estimates may fall short of the truth.
-_SPARE_TOKENS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,30 +79,54 @@ class Done:
 AnswerEvent: TypeAlias = Token | Done
 
 
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """A text that a model reads in the place of the hits it rests on; ``sources`` are their indices, at least one."""
+
+    text: str
+    sources: tuple[int, ...]
+    title: str = ""
+
+
 @dataclass(frozen=True)
 class _Prepared:
     messages: list[Message]
-    ranks: list[int]  # passage number - 1 → index into the hits
+    numbered: list[tuple[int, ...]]  # number - 1 → indices into the hits
+    carriers: Sequence[Hit]  # the hits that may carry the answer
     left_out: int
 
 
-async def answer(question: str, hits: Sequence[Hit], generator: Generator, params: AnswerParams) -> Answer:
-    """Answer ``question`` from ``hits`` (best first); a failing generator is answered around, never raised."""
+async def answer(
+    question: str,
+    hits: Sequence[Hit],
+    generator: Generator,
+    params: AnswerParams,
+    statements: Sequence[Statement] = (),
+) -> Answer:
+    """Answer ``question`` from ``hits`` (best first); a failing generator is answered around, never raised.
+
+    Where there are ``statements``, the model reads them and not the hits; the answer is checked against the hits.
+    """
     if not hits:
         return Answer(text=NOT_IN_MEMORY_ANSWER, found=False)
-    prepared = None
+    prepared, usage = None, Usage()
     try:
-        prepared = await _prepare(question, hits, generator, params)
+        prepared = await _prepare(question, hits, statements, generator, params)
         reply = await generator.complete(
-            prepared.messages, schema=answer_schema(len(prepared.ranks)), max_tokens=params.max_tokens
+            prepared.messages, schema=answer_schema(len(prepared.numbered)), max_tokens=params.max_tokens
         )
-        return _check(reply.text, reply.usage, question, hits, prepared)
+        usage = reply.usage
+        return _check(reply.text, usage, question, prepared)
     except GeneratorError as error:
-        return _fall_back(error, question, hits, prepared)
+        return fall_back(error, question, hits, prepared, usage)
 
 
 async def stream_answer(
-    question: str, hits: Sequence[Hit], generator: Generator, params: AnswerParams
+    question: str,
+    hits: Sequence[Hit],
+    generator: Generator,
+    params: AnswerParams,
+    statements: Sequence[Statement] = (),
 ) -> AsyncGenerator[AnswerEvent, None]:
     """Answer as ``answer`` does, with the text in pieces as it is generated; the last event is always ``Done``.
 
@@ -112,12 +135,13 @@ async def stream_answer(
     if not hits:
         result = Answer(text=NOT_IN_MEMORY_ANSWER, found=False)
     else:
-        prepared, text, usage = None, "", Usage(calls=1)
+        prepared, text, usage = None, "", Usage()
         sent = _AnswerPieces()
         try:
-            prepared = await _prepare(question, hits, generator, params)
+            prepared = await _prepare(question, hits, statements, generator, params)
+            usage = Usage(calls=1)
             deltas = generator.stream(
-                prepared.messages, schema=answer_schema(len(prepared.ranks)), max_tokens=params.max_tokens
+                prepared.messages, schema=answer_schema(len(prepared.numbered)), max_tokens=params.max_tokens
             )
             async with aclosing(deltas):
                 async for delta in deltas:
@@ -125,9 +149,9 @@ async def stream_answer(
                     usage = delta.usage or usage
                     if piece := sent.feed(delta.text):
                         yield Token(piece)
-            result = _check(text, usage, question, hits, prepared)
+            result = _check(text, usage, question, prepared)
         except GeneratorError as error:
-            result = _fall_back(error, question, hits, prepared)
+            result = fall_back(error, question, hits, prepared, usage)
         if sent.any:
             yield Done(result)
             return
@@ -156,51 +180,41 @@ class _AnswerPieces:
         return ready
 
 
-async def fit_hits(hits: Sequence[Hit], budget: int, generator: Generator) -> list[Hit]:
-    """Return the leading hits that fit into ``budget`` tokens together: whole passages, the worst left out first."""
-    blocks = [render_passage(n, hit.title, hit.text) for n, hit in enumerate(hits, start=1)]
-    if sum(await generator.count_tokens(["\n".join(blocks)])) <= budget:
-        return list(hits)
-    kept: list[Hit] = []
-    for hit, tokens in zip(hits, await generator.count_tokens(blocks), strict=True):
-        budget -= tokens + 1  # the line break between two passages
-        if budget < 0:
-            break
-        kept.append(hit)
-    return kept
-
-
-async def _prepare(question: str, hits: Sequence[Hit], generator: Generator, params: AnswerParams) -> _Prepared:
-    """Choose the passages that fit and lay them out; raises ``GeneratorError``."""
-    bare = "\n".join(message["content"] for message in answer_messages(question, ()))
-    overhead = sum(await generator.count_tokens([bare]))  # asked first: counting may teach the size of the context
-    budget = generator.context_tokens - params.max_tokens - overhead - _SPARE_TOKENS
-    read = list(hits)
-    if params.sentences is not None:
-        read = [replace(hit, text=condense(hit.text, question, sentences=params.sentences)) for hit in hits]
-    kept = await fit_hits(read, budget, generator)
+async def _prepare(
+    question: str, hits: Sequence[Hit], statements: Sequence[Statement], generator: Generator, params: AnswerParams
+) -> _Prepared:
+    """Choose the passages or statements that fit and lay them out; raises ``GeneratorError``."""
+    if statements:
+        sources = [statement.sources for statement in statements]
+        read = [replace(hits[one.sources[0]], title=one.title, text=one.text) for one in statements]
+    else:
+        sources = [(index,) for index in range(len(hits))]
+        read = condense_hits(hits, question, params.sentences)
+    kept = await fit_prompt(lambda shown: answer_messages(question, shown), read, params.max_tokens, generator)
     if not kept:
         raise GeneratorOutputInvalid("not even the best passage fits into the model's context")
     ranks = order_passages(len(kept), params.order, [(hit.document_id, hit.ordinal) for hit in kept])
     messages = answer_messages(question, [kept[rank] for rank in ranks])
-    return _Prepared(messages, ranks, left_out=len(hits) - len(kept))
+    carriers = hits if statements else hits[: len(kept)]
+    return _Prepared(messages, [sources[rank] for rank in ranks], carriers, left_out=len(read) - len(kept))
 
 
-def _check(text: str, usage: Usage, question: str, hits: Sequence[Hit], prepared: _Prepared) -> Answer:
+def _check(text: str, usage: Usage, question: str, prepared: _Prepared) -> Answer:
     """Read the model's reply and keep what the passages carry; raises ``GeneratorOutputInvalid``."""
     said, numbers = parse_reply(text)
-    cited = [prepared.ranks[number - 1] for number in numbers if 1 <= number <= len(prepared.ranks)]
+    valid = [number for number in numbers if 1 <= number <= len(prepared.numbered)]
+    cited = [index for number in valid for index in prepared.numbered[number - 1]]
     base = Answer(
         text=NOT_IN_MEMORY_ANSWER,
         found=False,
         usage=usage,
-        shown=_show(hits, prepared),
+        shown=_show(prepared),
         left_out=prepared.left_out,
-        citations_out_of_range=len(numbers) - len(cited),
+        citations_out_of_range=len(numbers) - len(valid),
     )
     if normalize(said).startswith(_DECLINED):
         return base
-    grounding = ground(said, question, hits[: len(prepared.ranks)], cited)
+    grounding = ground(said, question, prepared.carriers, cited)
     if not grounding.citations:
         return replace(base, ungrounded_answer=said, citations_dropped=grounding.dropped)
     return replace(base, text=said, found=True, citations=grounding.citations, citations_dropped=grounding.dropped)
@@ -223,7 +237,13 @@ def parse_reply(text: str) -> tuple[str, list[int]]:
     return said.encode("utf-8", "replace").decode().replace("\0", " ").strip(), numbers
 
 
-def _fall_back(error: GeneratorError, question: str, hits: Sequence[Hit], prepared: _Prepared | None) -> Answer:
+def fall_back(
+    error: GeneratorError,
+    question: str,
+    hits: Sequence[Hit],
+    prepared: _Prepared | None = None,
+    usage: Usage | None = None,
+) -> Answer:
     """Answer with sentences of the hits themselves, and say why."""
     citations = extract(question, hits)
     return Answer(
@@ -232,10 +252,12 @@ def _fall_back(error: GeneratorError, question: str, hits: Sequence[Hit], prepar
         found=bool(citations),
         extractive=True,
         fallback_reason=f"{error.code}: {error.message}",
-        shown=_show(hits, prepared) if prepared else (),
+        usage=usage or Usage(),
+        shown=_show(prepared) if prepared else (),
         left_out=prepared.left_out if prepared else 0,
     )
 
 
-def _show(hits: Sequence[Hit], prepared: _Prepared) -> tuple[int, ...]:
-    return tuple(hits[rank].passage_id for rank in prepared.ranks)
+def _show(prepared: _Prepared) -> tuple[int, ...]:
+    indices = [index for sources in prepared.numbered for index in sources]
+    return tuple(dict.fromkeys(prepared.carriers[index].passage_id for index in indices))

@@ -176,6 +176,20 @@ def _propose_cores(
             yield [source]
 
 
+def holds(hits: Sequence[Hit], claim: str) -> bool:
+    """Say whether the words of ``claim`` stand in ``hits`` together: all of a short one, most of a longer one."""
+    wanted = content_words(claim)
+    held = (_Source(index, hit).held(wanted) for index, hit in enumerate(hits))
+    return _suffices(frozenset[str]().union(*held), wanted)
+
+
+def find_quote(quote: str, text: str) -> str:
+    """Return ``quote`` as it is written in ``text``, white space aside; empty where it does not stand there."""
+    parts = [re.escape(part) for part in quote.split()]
+    found = re.search(r"\s+".join(parts), text) if parts else None
+    return found.group() if found else ""
+
+
 def _suffices(held: Set[str], claim: Set[str]) -> bool:
     share = 1.0 if len(claim) <= SHORT_ANSWER_WORDS else LONG_ANSWER_SHARE
     return bool(claim) and len(held) >= share * len(claim)
@@ -270,7 +284,7 @@ def _cite(source: _Source, claim: Set[str], question: str, *, supported: bool) -
 def _make_citation(source: _Source, quote: str, supported: bool) -> Citation:
     hit = source.hit
     return Citation(
-        n=source.index + 1,
+        n=hit.rank,
         passage_id=hit.passage_id,
         document_id=hit.document_id,
         title=hit.title,

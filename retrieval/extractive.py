@@ -37,7 +37,7 @@ def extract(question: str, hits: Sequence[Hit], *, sentences: int = 2) -> tuple[
             scored.append((best[0], index, best[1]))
     scored.sort(key=lambda entry: (-entry[0], entry[1]))
     return tuple(
-        _quote(hits[index], index, sentence, question)
+        _quote(hits[index], sentence, question)
         for score, index, sentence in scored[:sentences]
         if score >= _CLOSE_SHARE * scored[0][0]
     )
@@ -61,11 +61,11 @@ def condense(text: str, question: str, *, sentences: int) -> str:
     return " ".join(parts) + ("" if kept[-1] == len(spans) - 1 else " …")
 
 
-def _quote(hit: Hit, index: int, sentence: str, question: str) -> Citation:
+def _quote(hit: Hit, sentence: str, question: str) -> Citation:
     if len(sentence) > MAX_QUOTE_CHARACTERS:
         sentence = choose_quote(sentence, content_words(question), question)
     return Citation(
-        n=index + 1,
+        n=hit.rank,
         passage_id=hit.passage_id,
         document_id=hit.document_id,
         title=hit.title,

@@ -48,6 +48,8 @@ class SearchRequest:
     rerank: Rerank | None = None
     filter: Mapping[str, Any] = field(default_factory=dict)
     min_version: int = 0
+    thoughts: tuple[str, ...] = ()
+    """Texts about the question; the passages nearest to the mean of their vectors and the question's are found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +141,9 @@ class Searcher:
             detail |= {"version": view.version, "passages": view.n_passages, "phrases": view.n_phrases}
         ranked, reason = Ranked([], []), None
         if view.n_passages:
-            with stages.measure("embed"):
-                query = self._embedder.encode([request.query])[0]
+            with stages.measure("embed") as detail:
+                query = _mean_direction(self._embedder.encode([request.query, *request.thoughts]))
+                detail |= {"thoughts": len(request.thoughts)} if request.thoughts else {}
             allowed = None
             if request.filter:
                 with stages.measure("filter") as detail, self._database.read() as connection:
@@ -230,6 +233,15 @@ class Searcher:
             if linked is not None:
                 detail |= linked.detail
         return linked
+
+
+def _mean_direction(vectors: Query) -> Query:
+    """Return the mean of unit vectors (n, dim) as a unit vector (dim,); the first where they cancel out."""
+    if len(vectors) == 1:
+        return vectors[0]
+    mean = vectors.mean(axis=0)
+    norm = np.linalg.norm(mean)
+    return vectors[0] if norm < 1e-6 else (mean / norm).astype(vectors.dtype)
 
 
 def _allowed(rows: Ints, scores: Doubles, allowed: Mask | None) -> Ranked:

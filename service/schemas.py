@@ -15,6 +15,7 @@ from memory_graph.store.jobs import Job
 from memory_graph.types import Citation, Hit
 from retrieval.ask import Asked
 from retrieval.search import Mode, Rerank, SearchRequest, SearchResult
+from retrieval.strategies.task import Strategy
 
 COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 MAX_QUESTION_CHARS = 8_000
@@ -282,7 +283,7 @@ class SearchOut(Out):
 class QueryIn(SearchOptions):
     question: Question
     top_k: Annotated[int, Field(ge=1, le=1000)] = 5
-    strategy: Literal["direct"] = "direct"
+    strategy: Strategy = "direct"
     order: Literal["edges", "best_first", "document"] = "edges"
     stream: bool = False
 
@@ -309,6 +310,13 @@ class UsageOut(Out):
     calls: int
 
 
+class NoteOut(Out):
+    text: str
+    passage_ids: list[int]
+    question: str
+    kept: bool
+
+
 class QueryOut(Out):
     query_id: str
     answer: str
@@ -316,7 +324,7 @@ class QueryOut(Out):
     extractive: bool
     citations: list[CitationOut]
     hits: list[HitOut]
-    notes: list[dict[str, Any]]
+    notes: list[NoteOut]
     strategy: str
     usage: UsageOut
     version: int
@@ -333,9 +341,9 @@ class QueryOut(Out):
             extractive=asked.answer.extractive,
             citations=[CitationOut.of(citation) for citation in asked.answer.citations],
             hits=[HitOut.of(hit) for hit in asked.found.hits],
-            notes=[],
-            strategy="direct",
-            usage=UsageOut.model_validate(asked.answer.usage),
+            notes=[NoteOut.model_validate(note) for note in asked.notes],
+            strategy=asked.strategy,
+            usage=UsageOut.model_validate(asked.usage),
             version=asked.found.version,
             timings_ms=asked.timings_ms,
             fallback_reason=asked.fallback_reason,

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
-from retrieval.answer import AnswerParams, Token
-from retrieval.ask import ask, ask_streaming
-from retrieval.search import SearchResult
+from retrieval.answer import Token
+from retrieval.ask import ask, begin, finish
+from retrieval.strategies.task import Note, Task
 from service.errors import problem_of_fault
-from service.schemas import HitOut, QueryIn, QueryOut, SearchIn, SearchOut
+from service.schemas import HitOut, NoteOut, QueryIn, QueryOut, SearchIn, SearchOut
 from service.services import Parts, Services
 from service.wiring import answer_params
 
@@ -33,23 +32,28 @@ def search(collection: str, body: SearchIn, parts: Parts) -> SearchOut:
     responses={200: {"content": {"text/event-stream": {}}, "description": "The answer; with `stream`, events"}},
 )
 async def query(collection: str, body: QueryIn, parts: Parts) -> QueryOut | Response:
-    """Answer a question with citations. With `stream`: events `hits`, `token` …, then `done` (or `error`)."""
+    """Answer a question with citations. With `stream`: events `hits`, `note` …, `token` …, then `done` (or `error`)."""
     params = answer_params(parts.settings, body.order)
     if body.stream:
         # The search comes before the stream begins, so that its errors still have a status of their own.
-        found = await run_sync(parts.searcher.search, collection, body.to_request())
-        return StreamingResponse(_events(found, body, parts, params), media_type="text/event-stream")
-    asked = await ask(parts.searcher, parts.generator, collection, body.to_request(), params)
+        task = await begin(
+            parts.searcher, parts.generator, collection, body.to_request(), params, body.strategy, streaming=True
+        )
+        return StreamingResponse(_events(task, body, parts), media_type="text/event-stream")
+    asked = await ask(parts.searcher, parts.generator, collection, body.to_request(), params, body.strategy)
     return QueryOut.of(asked, parts.query_log.add(body.question, asked), trace=body.trace)
 
 
-async def _events(found: SearchResult, body: QueryIn, parts: Services, params: AnswerParams) -> AsyncIterator[bytes]:
+async def _events(task: Task, body: QueryIn, parts: Services) -> AsyncIterator[bytes]:
+    found = task.found
     hits = {"hits": [HitOut.of(hit).model_dump() for hit in found.hits], "version": found.version}
     yield _event("hits", hits)
     try:
-        async for event in ask_streaming(found, parts.generator, body.to_request(), params):
+        async for event in finish(task):
             if isinstance(event, Token):
                 yield _event("token", {"text": event.text})
+            elif isinstance(event, Note):
+                yield _event("note", NoteOut.model_validate(event).model_dump())
             else:
                 query_id = parts.query_log.add(body.question, event)
                 yield _event("done", QueryOut.of(event, query_id, trace=body.trace).model_dump(mode="json"))

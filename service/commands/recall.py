@@ -16,6 +16,7 @@ from memory_graph.database import Database
 from memory_graph.errors import InvalidInput
 from retrieval.ask import ask as ask_memory
 from retrieval.search import Mode, Rerank
+from retrieval.strategies.task import Strategy
 from service.app import DEFAULT_COLLECTION, ensure_default_collection
 from service.commands.output import AsJson, CollectionOption, DataDir, console, out, print_json
 from service.local import find_service
@@ -82,6 +83,7 @@ def ask(
         Literal["edges", "best_first", "document"],
         typer.Option("--order", help="In which order the passages are read."),
     ] = "edges",
+    strategy: Annotated[Strategy, typer.Option("--strategy", help="How the passages are read.")] = "direct",
     trace: TraceOption = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
@@ -96,6 +98,7 @@ def ask(
         rerank=rerank,
         filter=_filter(filter_),
         order=order,
+        strategy=strategy,
         trace=trace,
     )
 
@@ -113,6 +116,9 @@ def ask(
     for citation in found.citations:
         mark = "" if citation.supported else " [yellow](does not carry the answer by itself)[/yellow]"
         out.print(f"  [cyan]\\[{citation.n}][/cyan] {escape(citation.title)}: “{escape(citation.quote)}”{mark}")
+    for note in found.notes:
+        title, mark = escape(fill(note.text, width=90).replace("\n", "\n     ")), "" if note.kept else " (not kept)"
+        out.print(f"  [dim]—  {title}{mark}[/dim]")
     _footer(found.version, found.timings_ms, found.fallback_reason)
 
 
@@ -122,7 +128,7 @@ async def _answer(settings: Settings, database: Database, collection: str, body:
     log = QueryLog(database)
     try:
         params = answer_params(settings, body.order)
-        asked = await ask_memory(searcher, generator, collection, body.to_request(), params)
+        asked = await ask_memory(searcher, generator, collection, body.to_request(), params, body.strategy)
         query_id = log.add(body.question, asked)
         log.flush()
         return QueryOut.of(asked, query_id, trace=body.trace)

@@ -16,10 +16,10 @@ from retrieval.answer import (
     Done,
     Token,
     answer,
-    fit_hits,
     parse_reply,
     stream_answer,
 )
+from retrieval.fitting import fit_hits
 from retrieval.generator import Delta, Message
 from retrieval.prompts import NOT_IN_MEMORY, render_passage
 from retrieval.reorder import Order

@@ -825,6 +825,20 @@ def test_the_stream_of_an_answer(world: Memory) -> None:
     assert kept.json()["answer"] == "Maren Quill"
 
 
+def test_a_strategy_and_its_notes(world: Memory) -> None:
+    sentence = {"passage": 1, "sentence": HARBOUR["text"]}
+    world.service.generator.replies += [json.dumps({"evidence": [sentence]}), BUILDER]
+    question = {"question": "Who built the harbour of Tessaly?", "strategy": "extract"}
+    events = read_events(world.post("query", **question, stream=True))
+    names = [name for name, _ in events]
+    assert names[:2] == ["hits", "note"]
+    assert set(names[2:-1]) == {"token"}
+    done = events[-1][1]
+    assert (done["strategy"], done["answer"], done["usage"]["calls"]) == ("extract", "Maren Quill", 2)
+    assert done["notes"] == [events[1][1]]
+    assert_problem(world.post("query", question="Who?", strategy="guess"), 422, "invalid_input", "strategy")
+
+
 @pytest.mark.parametrize("reply", [GeneratorUnavailable("refused"), BUILDER[:20] + ScriptedGenerator.BREAK])
 def test_a_stream_whose_generator_fails(world: Memory, reply: Any) -> None:
     world.service.generator.replies.append(reply)

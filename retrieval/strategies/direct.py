@@ -1,0 +1,13 @@
+"""One call over the passages that the search found."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from retrieval.strategies.task import Event, Task
+
+
+async def read_directly(task: Task) -> AsyncGenerator[Event, None]:
+    """Answer from the hits."""
+    async for event in task.answer(task.hits):
+        yield event

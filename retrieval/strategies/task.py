@@ -1,0 +1,217 @@
+"""What every strategy works with: the search, the model, the trace of its calls, and the answer that ends it."""
+
+from __future__ import annotations
+
+import json
+import time
+from asyncio import to_thread
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from memory_graph.errors import GeneratorError, GeneratorOutputInvalid
+from memory_graph.types import Hit, Usage
+from retrieval.answer import Answer, AnswerParams, Done, Statement, Token, answer, fall_back, stream_answer
+from retrieval.generator import Generator, Message
+from retrieval.search import Searcher, SearchRequest, SearchResult
+from retrieval.stages import Stage
+
+Strategy: TypeAlias = Literal["direct", "notes", "extract", "reflect", "thoughts", "auto"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """What a strategy wrote down, the passages it rests on, what it was written for, and whether it was kept."""
+
+    text: str
+    passage_ids: tuple[int, ...]
+    question: str
+    kept: bool
+
+
+Event: TypeAlias = Note | Token | Done
+
+
+@dataclass(kw_only=True)
+class Task:
+    """One question on its way to an answer.
+
+    ``request`` and ``params`` may change while the way is chosen; ``found`` is the first search, and grows by the
+    passages that further ones add. ``failures`` counts model calls that failed, ``unreadable`` those of them that
+    answered out of form. ``reason`` says what went otherwise than asked for.
+    """
+
+    searcher: Searcher
+    generator: Generator
+    collection: str
+    request: SearchRequest
+    params: AnswerParams
+    strategy: Strategy
+    streaming: bool = False
+    found: SearchResult
+    stages: list[Stage] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    failures: int = 0
+    unreadable: int = 0
+    reason: str | None = None
+    answer_ms: float = 0.0
+
+    @property
+    def question(self) -> str:
+        """The question as it was asked."""
+        return self.request.query
+
+    @property
+    def hits(self) -> list[Hit]:
+        """All passages found so far."""
+        return self.found.hits
+
+    def tell(self, name: str, ms: float = 0.0, **detail: Any) -> None:
+        """Add a stage to the trace."""
+        self.stages.append(Stage(name=name, ms=ms, detail=detail))
+
+    def note(self, note: Note) -> Note:
+        """Keep a note for the response."""
+        self.notes.append(note)
+        return note
+
+    def give_way(self, error: GeneratorError | str) -> None:
+        """Say why the strategy could not be followed; the first reason stands."""
+        text = error if isinstance(error, str) else f"{error.code}: {error.message}"
+        self.reason = self.reason or f"{self.strategy}: {text}"
+
+    def count(self, result: Answer) -> None:
+        """Count the call that made an answer: its tokens, and its failure if it failed."""
+        self.usage = add_usage(self.usage, result.usage)
+        if result.fallback_reason:
+            self.failures += 1
+            self.unreadable += result.fallback_reason.startswith(GeneratorOutputInvalid.code)
+            self.give_way(result.fallback_reason)
+
+    async def complete(
+        self,
+        name: str,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any],
+        read: Callable[[Any], T],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> T:
+        """Ask the model for JSON and ``read`` it: one stage of the trace, the tokens counted.
+
+        Errors: ``GeneratorError``, which is counted; what is no JSON, or what ``read`` refuses, is one.
+        """
+
+        async def call() -> tuple[T, Usage]:
+            reply = await self.generator.complete(
+                messages, schema=schema, max_tokens=max_tokens, temperature=temperature, seed=seed
+            )
+            try:
+                return read(parse_json(reply.text)), reply.usage
+            except GeneratorOutputInvalid:
+                self.usage = add_usage(self.usage, reply.usage)
+                raise
+
+        return await self._measured(name, call)
+
+    async def weigh(self, name: str, messages: Sequence[Message], labels: Sequence[str]) -> Mapping[str, float]:
+        """Ask how probable each label is: one stage of the trace. Errors: ``GeneratorError``, which is counted."""
+
+        async def call() -> tuple[Mapping[str, float], Usage]:
+            weighed = await self.generator.weigh(messages, labels)
+            return weighed.probabilities, weighed.usage
+
+        return await self._measured(name, call)
+
+    async def _measured(self, name: str, call: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        detail: dict[str, Any] = {}
+        try:
+            result, usage = await call()
+            self.usage = add_usage(self.usage, usage)
+            detail = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+            return result
+        except GeneratorError as error:
+            self.failures += 1
+            self.unreadable += isinstance(error, GeneratorOutputInvalid)
+            detail = {"error": f"{error.code}: {error.message}"}
+            raise
+        finally:
+            self.tell(name, (time.perf_counter() - start) * 1000, **detail)
+
+    async def search_more(self, question: str, room: int) -> list[Hit]:
+        """Search for another question, add up to ``room`` passages not seen before to the hits, and return them."""
+        start = time.perf_counter()
+        found = await to_thread(self.searcher.search, self.collection, replace(self.request, query=question))
+        seen = {hit.passage_id for hit in self.hits}
+        fresh = [hit for hit in found.hits if hit.passage_id not in seen][:room]
+        fresh = [replace(hit, rank=len(self.hits) + n) for n, hit in enumerate(fresh, start=1)]
+        self.found = replace(self.found, hits=[*self.hits, *fresh])
+        ms = (time.perf_counter() - start) * 1000
+        self.tell("search", ms, question=question, found=len(found.hits), new=[hit.passage_id for hit in fresh])
+        return fresh
+
+    async def answer(
+        self, hits: Sequence[Hit], statements: Sequence[Statement] = (), params: AnswerParams | None = None
+    ) -> AsyncGenerator[Token | Done, None]:
+        """Answer from hits, or from statements about them: pieces if the answer is streamed, then the whole."""
+        start, params = time.perf_counter(), params or self.params
+        if self.streaming:
+            async for event in stream_answer(self.question, hits, self.generator, params, statements):
+                self.answer_ms = (time.perf_counter() - start) * 1000
+                yield event
+            return
+        result = await answer(self.question, hits, self.generator, params, statements)
+        self.answer_ms = (time.perf_counter() - start) * 1000
+        yield Done(result)
+
+    async def answer_around(self, error: GeneratorError) -> AsyncGenerator[Token | Done, None]:
+        """Answer after a failure that ends a strategy: directly, or from the passages' own sentences.
+
+        A model that answered out of form is asked in the plain way; one that cannot be reached is not asked again.
+        """
+        self.give_way(error)
+        if isinstance(error, GeneratorOutputInvalid):
+            async for event in self.answer(self.hits):
+                yield event
+            return
+        for one in self.deliver(fall_back(error, self.question, self.hits)):
+            yield one
+
+    def deliver(self, result: Answer) -> list[Token | Done]:
+        """Return the events of an answer that is there already."""
+        return [Token(result.text), Done(result)] if self.streaming else [Done(result)]
+
+
+def add_usage(one: Usage, other: Usage) -> Usage:
+    """Return the tokens and calls of both."""
+    return Usage(
+        prompt_tokens=one.prompt_tokens + other.prompt_tokens,
+        completion_tokens=one.completion_tokens + other.completion_tokens,
+        calls=one.calls + other.calls,
+    )
+
+
+def parse_json(text: str) -> Any:
+    """Read a reply; anything but JSON raises ``GeneratorOutputInvalid``."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise GeneratorOutputInvalid("the reply is not JSON") from None
+
+
+def read_field(reply: object, name: str, kind: type[T]) -> T:
+    """Return a field of a JSON object, of exactly this type; anything else raises ``GeneratorOutputInvalid``."""
+    value = reply.get(name) if isinstance(reply, dict) else None
+    if type(value) is not kind:  # True is an int to isinstance
+        raise GeneratorOutputInvalid(f"the reply has no {name!r} of type {kind.__name__}")
+    return value
+
+
+def read_text(reply: object, name: str) -> str:
+    """Return a text field as a database can hold it, without white space around it."""
+    return read_field(reply, name, str).encode("utf-8", "replace").decode().replace("\0", " ").strip()
