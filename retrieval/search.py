@@ -237,11 +237,11 @@ class Searcher:
 
 def _mean_direction(vectors: Query) -> Query:
     """Return the mean of unit vectors (n, dim) as a unit vector (dim,); the first where they cancel out."""
-    if len(vectors) == 1:
-        return vectors[0]
     mean = vectors.mean(axis=0)
     norm = np.linalg.norm(mean)
-    return vectors[0] if norm < 1e-6 else (mean / norm).astype(vectors.dtype)
+    first: Query = vectors[0]
+    averaged: Query = (mean / max(norm, 1e-6)).astype(vectors.dtype)
+    return first if len(vectors) == 1 or norm < 1e-6 else averaged
 
 
 def _allowed(rows: Ints, scores: Doubles, allowed: Mask | None) -> Ranked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from asyncio import to_thread
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -18,6 +18,7 @@ from retrieval.stages import Stage
 
 Strategy: TypeAlias = Literal["direct", "notes", "extract", "reflect", "thoughts", "auto"]
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +128,7 @@ class Task:
 
         return await self._measured(name, call)
 
-    async def _measured(self, name: str, call: Callable[[], Any]) -> Any:
+    async def _measured(self, name: str, call: Callable[[], Awaitable[tuple[R, Usage]]]) -> R:
         start = time.perf_counter()
         detail: dict[str, Any] = {}
         try:
