@@ -35,7 +35,7 @@ from memory_graph.store.tokens import read_tokens
 from memory_graph.text import clean_name, hash_text, normalize
 from memory_graph.types import Extraction, Mention, Triple
 from retrieval.generator import Generator, Message
-from retrieval.loops import start_loop, stop_loop
+from retrieval.loops import LoopThread
 
 T = TypeVar("T")
 Found: TypeAlias = tuple[dict[str, Finding], float]
@@ -52,13 +52,13 @@ class ModelExtractor:
         self._params = params or AskParams()
         self._slots = asyncio.Semaphore(self._params.concurrency)
         self._generator: Generator | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: LoopThread | None = None
         self._runs: dict[str, ModelRun] = {}  # the last one of each job
 
     def begin(self, job_id: str, collection_id: int) -> ModelRun:
         """Begin a run of a job, or go on with it after it broke off."""
         if self._loop is None or self._generator is None:
-            self._loop = start_loop("openie")
+            self._loop = LoopThread("openie")
             self._generator = self._open_generator()
         before = self._runs.get(job_id)
         ledger = Ledger(limit=self._params.max_tokens or None)
@@ -78,8 +78,8 @@ class ModelExtractor:
     def close(self) -> None:
         """Close the generator and end the event loop."""
         if self._loop is not None and self._generator is not None:
-            asyncio.run_coroutine_threadsafe(self._generator.aclose(), self._loop).result()
-            stop_loop(self._loop)
+            self._loop.submit(self._generator.aclose()).result()
+            self._loop.stop()
             self._loop = self._generator = None
 
 
@@ -90,7 +90,7 @@ class ModelRun:
         self,
         database: Database,
         generator: Generator,
-        loop: asyncio.AbstractEventLoop,
+        loop: LoopThread,
         asker: Asker,
         ledger: Ledger,
         before: ModelRun | None,
@@ -112,7 +112,7 @@ class ModelRun:
     def submit(self, wanted: Wanted) -> Future[Found]:
         """Begin with passages, in order; calls beyond the allowed number wait for their turn."""
         self.submitted = [one for one in self.submitted if not one.done()]
-        self.submitted.append(asyncio.run_coroutine_threadsafe(self._extract(dict(wanted)), self._loop))
+        self.submitted.append(self._loop.submit(self._extract(dict(wanted))))
         return self.submitted[-1]
 
     def collect(self, wanted: Wanted, future: Future[Found]) -> Found:
@@ -121,7 +121,7 @@ class ModelRun:
 
     def end(self) -> None:
         """Make no more calls; replies that are on their way are still kept."""
-        asyncio.run_coroutine_threadsafe(self._ledger.stop(SharpwaveError("the run has ended")), self._loop)
+        self._loop.submit(self._ledger.stop(SharpwaveError("the run has ended")))
 
     async def _open(self) -> None:
         async with self._opening:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -25,6 +26,8 @@ from retrieval.chains import ChainParams
 from retrieval.cross_encoder import CrossEncoder, PairScorer
 from retrieval.embedded import EmbeddedGenerator
 from retrieval.embedder import Embedder, SentenceTransformerEmbedder
+from retrieval.fact_filter import GeneratorFactFilter
+from retrieval.facts import FactFilter
 from retrieval.generator import ClientParams, Generator, OpenAIGenerator
 from retrieval.ranker import read_ranker
 from retrieval.reorder import Order
@@ -109,6 +112,7 @@ def open_searcher(
     views: ViewCache | None = None,
     embedder: Embedder | None = None,
     scorer: PairScorer | None = None,
+    fact_filter: FactFilter | None = None,
 ) -> Searcher:
     """Make what searches: with the settings' embedder, ranker and reranker, unless another one is given.
 
@@ -122,7 +126,13 @@ def open_searcher(
         chains=ChainParams(looks=settings.ranker_looks),
         ranker=read_ranker(settings.ranker) if settings.ranker else None,
         scorer=scorer,
+        fact_filter=fact_filter,
     )
+
+
+def make_fact_filter(settings: Settings, generator: Generator, loop: AbstractEventLoop) -> FactFilter | None:
+    """Return the filter of facts that asks a generator on its loop, or None where none is wanted."""
+    return GeneratorFactFilter(generator, loop) if settings.filter_facts else None
 
 
 def open_generator(settings: Settings) -> Generator:
