@@ -27,7 +27,7 @@ def _estimate(database: Database, *paths: Path, by_model: bool = True, known: bo
 
 def test_new_documents_are_estimated_and_known_ones_counted(database: Database, tmp_path: Path) -> None:
     new_collection(database)
-    lines = [{"id": f"line-{n}", "text": f"Ada saw Bram {n}.\n\nBram saw Cora {n}."} for n in range(4)]
+    lines = [{"id": f"line-{n}", "text": f"Ada saw Bram {n}.\n\nBram saw Cora {n}.", "source": "s"} for n in range(4)]
     path = write_lines(tmp_path / "a.jsonl", *lines, "no JSON")
     found = _estimate(database, path)
     assert (found.documents, found.known, found.failed, found.passages, found.calls) == (4, 0, 1, 8, 16)
