@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.extraction_pool import Extracted
+from ingest.extracting import Finding, NotExtracted, PassageText
 from memory_graph.store.jobs import Failure
 from memory_graph.store.learning import LearnedDocument, LearnedPassage
 from memory_graph.text import fact_key, is_linkable, normalize, title_as_name
@@ -44,8 +45,8 @@ class Batch:
     known: list[tuple[int, int]] = field(default_factory=list)  # (item, size) of documents that are there already
     failures: list[tuple[int, Failure]] = field(default_factory=list)
     ended: list[tuple[int, Failure | None]] = field(default_factory=list)
-    texts: dict[str, str] = field(default_factory=dict)  # by text hash, each once
-    extraction: Future[Extracted] | None = None
+    texts: dict[str, PassageText] = field(default_factory=dict)  # by text hash, each once
+    extraction: Future[Any] | None = None
     read_s: float = 0.0
     settle: bool = False  # nothing more is read before this is learned
 
@@ -65,10 +66,10 @@ class Batch:
 
 @dataclass(kw_only=True)
 class Computed:
-    """What was computed of a batch: vectors and extractions by text hash, and vectors of facts and phrases by key."""
+    """What was computed of a batch: vectors and findings by text hash, and vectors of facts and phrases by key."""
 
     vectors: Mapping[str, NDArray[np.float16]]
-    extractions: Mapping[str, Extraction | None]
+    findings: Mapping[str, Finding]
     facts: Mapping[FactKey, NDArray[np.float16]] = field(default_factory=dict)
     phrases: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
 
@@ -79,20 +80,34 @@ def title_mentions(document: Document) -> tuple[Mention, ...]:
     return (Mention(name, TITLE_COUNT),) if name else ()
 
 
-def fact_keys(extractions: Iterable[Extraction | None]) -> list[FactKey]:
+def fact_keys(findings: Iterable[Finding]) -> list[FactKey]:
     """Return the keys of all facts, as which they are embedded, so that a vector goes by no way of writing a name."""
-    triples = (triple for found in extractions if found is not None for triple in found.triples)
+    triples = (triple for found in extracted(findings) for triple in found.triples)
     return sorted({fact_key(triple.subject, triple.predicate, triple.object) for triple in triples})
 
 
-def phrase_keys(prepared: Iterable[Prepared], extractions: Iterable[Extraction | None]) -> list[str]:
+def phrase_keys(prepared: Iterable[Prepared], findings: Iterable[Finding]) -> list[str]:
     """Return the keys of all names that are long enough for a vector to say what they mean."""
     names = {mention.text for one in prepared for mention in title_mentions(one.document)}
-    for found in extractions:
-        if found is not None:
-            names.update(mention.text for mention in found.mentions)
-            names.update(name for triple in found.triples for name in (triple.subject, triple.object))
+    for found in extracted(findings):
+        names.update(mention.text for mention in found.mentions)
+        names.update(name for triple in found.triples for name in (triple.subject, triple.object))
     return sorted({key for key in map(normalize, names) if is_linkable(key)})
+
+
+def extracted(findings: Iterable[Finding]) -> list[Extraction]:
+    """Return the findings that are no failures."""
+    return [found for found in findings if isinstance(found, Extraction)]
+
+
+def failure_of(prepared: Prepared, findings: Mapping[str, Finding]) -> Failure | None:
+    """Return why a document cannot be learned, if a passage of it could not be extracted."""
+    missing = [found for one in prepared.text_hashes if isinstance(found := findings[one], NotExtracted)]
+    if not missing:
+        return None
+    total = len(prepared.text_hashes)
+    extent = f" ({len(missing)} of its {total} passages)" if len(missing) > 1 else ""
+    return Failure(name=prepared.document.id, reason=missing[0].reason, error=missing[0].error + extent)
 
 
 def learned_document(prepared: Prepared, computed: Computed) -> LearnedDocument:
@@ -100,7 +115,9 @@ def learned_document(prepared: Prepared, computed: Computed) -> LearnedDocument:
     title = title_mentions(prepared.document)
     passages = []
     for passage, text_hash in zip(prepared.passages, prepared.text_hashes, strict=True):
-        found = computed.extractions[text_hash] or Extraction()
+        found = computed.findings[text_hash]
+        if isinstance(found, NotExtracted):
+            raise ValueError("a document with a passage that was not extracted is not learned")
         passages.append(
             LearnedPassage(
                 passage=passage,

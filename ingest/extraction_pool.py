@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
+from ingest.extracting import Finding, NotExtracted, Wanted
 from ingest.extraction import Extractor
 from memory_graph.types import Extraction
 
@@ -76,6 +77,32 @@ class ExtractionPool:
             if self._pool is not None:
                 self._pool.shutdown(wait=False, cancel_futures=True)
                 self._pool = None
+
+
+class PooledExtraction:
+    """Extracts for any job with one pool; a text on which the child died is a failure of its document."""
+
+    def __init__(self, pool: ExtractionPool) -> None:
+        self._pool = pool
+
+    def begin(self, job_id: str, collection_id: int) -> PooledExtraction:
+        """Return itself: it keeps nothing of a job."""
+        return self
+
+    def submit(self, wanted: Wanted) -> Future[Extracted]:
+        """Hand the passages' texts to the child."""
+        return self._pool.submit([one.text for one in wanted.values()])
+
+    def collect(self, wanted: Wanted, future: Future[Extracted]) -> tuple[dict[str, Finding], float]:
+        """Wait for the child."""
+        found, seconds = self._pool.collect([one.text for one in wanted.values()], future)
+        return {text_hash: one or _DIED for text_hash, one in zip(wanted, found, strict=True)}, seconds
+
+    def end(self) -> None:
+        """Leave the pool as it is: other jobs use it."""
+
+
+_DIED = NotExtracted(reason="extraction_crashed", error="the extractor's process died on a passage of it")
 
 
 def _start_child(build: Callable[[], Extractor]) -> None:

@@ -20,6 +20,7 @@ from memory_graph.errors import Conflict
 from memory_graph.store import jobs as job_store
 from memory_graph.store.collections import get_collection
 from memory_graph.store.jobs import Failure, NewItem
+from memory_graph.store.tokens import limit_tokens
 from memory_graph.text import hash_text
 from memory_graph.types import Document
 
@@ -59,17 +60,21 @@ class JobQueue:
         split: str = "recursive",
         failures: Sequence[Failure] = (),
         fingerprint: str | None = None,
+        max_tokens: int | None = None,
     ) -> Submission:
         """Queue a job, or go on with the unfinished one of an equal ``fingerprint``.
 
-        ``failures`` are things that could not even be submitted: they are listed with the job. Errors: ``NotFound``
-        for the collection.
+        ``failures`` are things that could not even be submitted: they are listed with the job. ``max_tokens`` is what
+        a run of it may spend on a language model; None is as the worker's settings say. Errors: ``NotFound`` for the
+        collection.
         """
         with self._database.write() as connection:
             collection_id = get_collection(connection, collection).id
             if fingerprint is not None:
                 unfinished = job_store.find_unfinished(connection, collection_id, fingerprint)
                 if unfinished is not None:
+                    if max_tokens is not None:
+                        limit_tokens(connection, unfinished["id"], max_tokens)
                     if unfinished["state"] == "failed":
                         self._run_again(connection, unfinished["id"], collection_id)
                     return Submission(job_id=unfinished["id"], resumed=True)
@@ -81,6 +86,7 @@ class JobQueue:
                 split=split,
                 fingerprint=fingerprint or job_id.replace("-", ""),
                 items=items,
+                max_tokens=max_tokens,
             )
             job_store.add_failures(connection, job_id, failures)
             self._enqueue(connection, job_id, 1, collection_id)

@@ -20,21 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from ingest.batch import Batch, Computed, Prepared, fact_keys, learned_document, phrase_keys
-from ingest.extraction_pool import ExtractionPool
+from ingest.batch import Batch, Computed, Prepared, fact_keys, failure_of, learned_document, phrase_keys
+from ingest.extracting import ExtractionRun, Finding, JobExtractor, PassageText
 from ingest.formats import ReadLimits
 from ingest.readers import read_bytes, read_file
 from ingest.splitter import Splitter
 from ingest.staging import document_from_json, hash_document
 from memory_graph.database import Database
-from memory_graph.errors import UnreadableDocument
+from memory_graph.errors import BudgetSpent, GeneratorError, UnreadableDocument
 from memory_graph.store import jobs as job_store
 from memory_graph.store.collections import bind_embedder
 from memory_graph.store.jobs import Failure, Item
 from memory_graph.store.learning import Commit, known_hashes, known_vectors
 from memory_graph.store.phrase_vectors import known_phrase_vectors
 from memory_graph.text import hash_text
-from memory_graph.types import Document, Extraction, FactKey
+from memory_graph.types import Document, FactKey
 from retrieval.embedder import Embedder
 
 # A batch of nothing but known documents and failures ends here.
@@ -74,7 +74,7 @@ class Learner:
         self,
         database: Database,
         embedder: Embedder,
-        extraction: ExtractionPool,
+        extraction: JobExtractor,
         splitters: Mapping[str, Splitter],
         *,
         limits: ReadLimits | None = None,
@@ -94,10 +94,13 @@ class Learner:
             head = job_store.job_head(connection, job_id)
             bind_embedder(connection, head["collection_id"], self._embedder.name)
             job_store.start_job(connection, job_id)
+        extraction = self._extraction.begin(job_id, head["collection_id"])
         batches: Queue[Batch | BaseException | None] = Queue(maxsize=2)
         stop = Event()
         reader = Thread(
-            target=self._read_ahead, args=(job_id, head["collection_id"], head["split"], batches, stop), daemon=True
+            target=self._read_ahead,
+            args=(job_id, head["collection_id"], head["split"], extraction, batches, stop),
+            daemon=True,
         )
         reader.start()
 
@@ -107,7 +110,7 @@ class Learner:
                 raise batch
             if batch is None:
                 return False
-            self._learn(job_id, head["collection_id"], batch)
+            self._learn(job_id, head["collection_id"], batch, extraction)
             batches.task_done()
             return True
 
@@ -115,16 +118,23 @@ class Learner:
             yield learn_next
         finally:
             stop.set()
+            extraction.end()
             reader.join()
 
     def _read_ahead(
-        self, job_id: str, collection_id: int, split: str, batches: Queue[Batch | BaseException | None], stop: Event
+        self,
+        job_id: str,
+        collection_id: int,
+        split: str,
+        extraction: ExtractionRun,
+        batches: Queue[Batch | BaseException | None],
+        stop: Event,
     ) -> None:
         last: BaseException | None = None
         try:
             for batch in self._batches(job_id, collection_id, self._splitters[split], split):
                 if batch.texts:
-                    batch.extraction = self._extraction.submit(list(batch.texts.values()))
+                    batch.extraction = extraction.submit(batch.texts)
                 # A border may come right after a batch; then there is nothing to learn, only to wait for.
                 if not batch.is_empty and not _put(batches, batch, stop):
                     return
@@ -181,7 +191,10 @@ class Learner:
         hashes = [hash_text(document.title, piece.heading, piece.text) for piece in pieces]
         prepared = Prepared(item.id, document, content_hash, pieces, hashes)
         batch.prepared.append(prepared)
-        batch.texts.update(zip(hashes, (piece.text for piece in pieces), strict=True))
+        for text_hash, piece in zip(hashes, pieces, strict=True):
+            batch.texts[text_hash] = PassageText(
+                document=document.id, title=document.title, heading=piece.heading, text=piece.text
+            )
         return False
 
     def _documents(self, job_id: str) -> Iterator[tuple[Item, Document | UnreadableDocument | Failure | Border | None]]:
@@ -226,20 +239,20 @@ class Learner:
             return read_bytes(item.name, item.data or b"", limits=self._limits)
         return iter([document_from_json(payload)])
 
-    def _learn(self, job_id: str, collection_id: int, batch: Batch) -> None:
+    def _learn(self, job_id: str, collection_id: int, batch: Batch, extraction: ExtractionRun) -> None:
         seconds = {"read": batch.read_s}
         start = time.perf_counter()
         vectors = self._embed(collection_id, batch)
         seconds["embed"] = time.perf_counter() - start
         start = time.perf_counter()
-        extractions, seconds["extract"] = self._collect(batch)
+        findings, seconds["extract"] = self._collect(job_id, batch, extraction)
         seconds["wait"] = time.perf_counter() - start
         start = time.perf_counter()
-        computed = Computed(vectors=vectors, extractions=extractions)
+        computed = Computed(vectors=vectors, findings=findings)
         if self._params.embed_facts:
-            computed.facts = self._embed_facts(extractions)
+            computed.facts = self._embed_facts(findings)
         if self._params.embed_phrases:
-            computed.phrases = self._embed_phrases(collection_id, batch, extractions)
+            computed.phrases = self._embed_phrases(collection_id, batch, findings)
         if self._params.embed_facts or self._params.embed_phrases:
             seconds["embed_names"] = time.perf_counter() - start
         start = time.perf_counter()
@@ -261,26 +274,30 @@ class Learner:
         vectors.update(zip(missing, computed, strict=True))
         return vectors
 
-    def _embed_facts(self, extractions: Mapping[str, Extraction | None]) -> dict[FactKey, NDArray[np.float16]]:
-        keys = fact_keys(extractions.values())
+    def _embed_facts(self, findings: Mapping[str, Finding]) -> dict[FactKey, NDArray[np.float16]]:
+        keys = fact_keys(findings.values())
         vectors = self._embedder.encode([" ".join(key) for key in keys]).astype(np.float16)
         return dict(zip(keys, vectors, strict=True))
 
     def _embed_phrases(
-        self, collection_id: int, batch: Batch, extractions: Mapping[str, Extraction | None]
+        self, collection_id: int, batch: Batch, findings: Mapping[str, Finding]
     ) -> dict[str, NDArray[np.float16]]:
-        keys = phrase_keys(batch.prepared, extractions.values())
+        keys = phrase_keys(batch.prepared, findings.values())
         with self._database.read() as connection:
             vectors = known_phrase_vectors(connection, collection_id, keys)
         missing = [key for key in keys if key not in vectors]
         vectors.update(zip(missing, self._embedder.encode(missing).astype(np.float16), strict=True))
         return vectors
 
-    def _collect(self, batch: Batch) -> tuple[dict[str, Extraction | None], float]:
+    def _collect(self, job_id: str, batch: Batch, extraction: ExtractionRun) -> tuple[dict[str, Finding], float]:
         if batch.extraction is None:
             return {}, 0.0
-        found, seconds = self._extraction.collect(list(batch.texts.values()), batch.extraction)
-        return dict(zip(batch.texts, found, strict=True)), seconds
+        try:
+            return extraction.collect(batch.texts, batch.extraction)
+        except (BudgetSpent, GeneratorError):
+            with self._database.write() as connection:
+                job_store.forgive_attempts(connection, job_id)
+            raise
 
     def _commit(
         self,
@@ -306,9 +323,9 @@ class Learner:
             if not is_live(one.item_id):
                 continue
             size = len(one.document.text.encode("utf-8", "replace"))
-            if any(computed.extractions[text_hash] is None for text_hash in one.text_hashes):
-                error = "the extractor's process died on a passage of it"
-                failures.append((one.item_id, Failure(name=one.document.id, reason="extraction_crashed", error=error)))
+            failure = failure_of(one, computed.findings)
+            if failure is not None:
+                failures.append((one.item_id, failure))
                 continue
             learned = commit.write(learned_document(one, computed), job_id)
             job_store.advance_item(
@@ -323,9 +340,9 @@ class Learner:
             if is_live(item_id):
                 job_store.advance_item(connection, item_id, documents=0, known=1, passages=0, done=size)
         job_store.add_failures(connection, job_id, [failure for _, failure in failures])
-        for item_id, failure in batch.ended:
+        for item_id, end in batch.ended:
             if is_live(item_id):
-                job_store.finish_item(connection, item_id, failure)
+                job_store.finish_item(connection, item_id, end)
         version = commit.finish()
         if commit.changed:
             job_store.note_version(connection, job_id, version)

@@ -6,6 +6,7 @@
     ├── InvalidInput              the caller's value is wrong; names the field and the fix
     ├── NotFound                  a collection, document, phrase, job or query that is not there
     ├── Conflict                  it exists already, or is in the wrong state
+    ├── BudgetSpent               a job may spend no more tokens
     ├── UnreadableDocument        one document cannot be read; carries a stable reason
     ├── ModelError
     │   ├── ModelMissing          not in the cache and not to be had
@@ -66,6 +67,12 @@ class Conflict(SharpwaveError):
     """The request contradicts what is already there."""
 
     code = "conflict"
+
+
+class BudgetSpent(SharpwaveError):
+    """A job has spent the tokens that it was allowed; it can be resumed."""
+
+    code = "budget_spent"
 
 
 class UnreadableDocument(SharpwaveError):

@@ -126,6 +126,21 @@ embeddings = Table(
     Column("vector", LargeBinary, nullable=False),  # float16, little endian, unit length
 )
 
+# What a language model replied about a text; kept so that it is paid for once (memory_graph/store/replies.py).
+replies = Table(
+    "replies",
+    metadata,
+    Column("collection_id", Id, ForeignKey("collections.id"), primary_key=True),
+    Column("prompt_hash", String(32), primary_key=True),  # of the model and of all that it was shown
+    Column("text_hash", String(32), nullable=False),  # as in passages
+    Column("document", Text, nullable=False),  # the id of the document that it was read in
+    Column("job_id", String(36), nullable=False),  # that paid for it
+    Column("reply", Text, nullable=False),
+    Index(None, "collection_id", "text_hash"),
+    Index(None, "collection_id", "document"),
+    Index(None, "job_id"),
+)
+
 phrases = Table(
     "phrases",
     metadata,
@@ -232,6 +247,8 @@ jobs = Table(
     Column("runs", Integer, nullable=False),  # times it was handed to a worker; each run is a workflow of its own
     Column("version", BigInteger),  # of the last commit that this job made
     Column("seconds", JSON, nullable=False),  # spent by stage
+    Column("max_tokens", BigInteger),  # that one run may spend; none means as the worker's settings say
+    Column("tokens", JSON),  # spent on a language model (memory_graph.store.jobs.Tokens); none where none were
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),

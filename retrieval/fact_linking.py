@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -69,13 +70,19 @@ def link_facts(
         texts = fact_texts(connection, ids[near].tolist())
         sources = fact_passages(connection, ids[: params.evidence].tolist()) if params.mix else []
     reason: str | None = None
+    filtered: dict[str, Any] = {}
     if fact_filter is not None:
+        start = time.perf_counter()
         try:
             # A fact that was forgotten since is no candidate, but keeps its place.
             choice = fact_filter.choose(question, [texts.get(int(fact_id), "") for fact_id in ids[near]])
-            kept = np.array(check_choice(choice, len(near)), dtype=np.int64)
+            kept = np.array(check_choice(choice.places, len(near)), dtype=np.int64)
+            filtered = {"out_of_range": choice.out_of_range, "tokens": asdict(choice.usage)}
         except GeneratorError as error:
             reason = f"fact_filter_failed: {error.code}"
+            filtered = {"failed": error.message}
+        spent = round((time.perf_counter() - start) * 1000, 3)
+        filtered = {"filter": {"shown": len(near), "kept": len(kept), "ms": spent} | filtered}
     rejected = set(ids[np.setdiff1d(near, kept)].tolist())
     similarity_of = dict(zip(ids.tolist(), similarities.tolist(), strict=True))
     pairs = [(passage, similarity_of[fact]) for fact, passage in sources if fact not in rejected]
@@ -94,7 +101,8 @@ def link_facts(
                 {"fact_id": int(ids[place]), "fact": texts.get(int(ids[place]), ""), "similarity": round(float(s), 4)}
                 for place, s in zip(kept, similarities[kept], strict=True)
             ]
-        },
+        }
+        | filtered,
     )
 
 

@@ -18,6 +18,7 @@ from memory_graph.edges import Kind
 from memory_graph.errors import GeneratorOutputInvalid
 from memory_graph.graph import Graph
 from memory_graph.growing import Growing
+from memory_graph.types import Usage
 from retrieval.vectors import Vectors
 
 Ints = NDArray[np.int64]
@@ -26,11 +27,23 @@ Floats = NDArray[np.float64]
 _IDS = ("ids", "ends", "orders")
 
 
+@dataclass(frozen=True, kw_only=True)
+class FactChoice:
+    """Which facts are relevant, by their places from 0; none is an answer too.
+
+    ``out_of_range`` counts the places that were named and do not exist, ``usage`` what the choice cost.
+    """
+
+    places: Sequence[int]
+    out_of_range: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+
 class FactFilter(Protocol):
     """Knows which facts speak of a question."""
 
-    def choose(self, question: str, facts: Sequence[str]) -> Sequence[int]:
-        """Return the places in ``facts`` of those that are relevant, from 0; none is an answer too.
+    def choose(self, question: str, facts: Sequence[str]) -> FactChoice:
+        """Return which of ``facts`` are relevant.
 
         Errors: ``GeneratorError`` where there is no answer to be had.
         """

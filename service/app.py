@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from asyncio import create_task, to_thread
+from asyncio import create_task, get_running_loop, to_thread
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
@@ -19,6 +19,7 @@ from memory_graph.errors import Conflict
 from memory_graph.store.collections import create_collection, list_collections
 from retrieval.cross_encoder import PairScorer
 from retrieval.embedder import Embedder
+from retrieval.facts import FactFilter
 from retrieval.generator import Generator
 from service import __version__
 from service.api import collections, documents, health, jobs, queries, recall
@@ -28,7 +29,7 @@ from service.local import announce, withdraw
 from service.query_log import QueryLog
 from service.services import Services
 from service.settings import Settings
-from service.wiring import open_database, open_generator, open_searcher, open_views
+from service.wiring import make_fact_filter, open_database, open_generator, open_searcher, open_views
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = await to_thread(open_database, settings)
-        parts = await to_thread(_make_parts, settings, database, embedder, generator, scorer)
+        speaking = await to_thread(open_generator, settings) if generator is None else generator
+        fact_filter = make_fact_filter(settings, speaking, get_running_loop())
+        parts = await to_thread(_make_parts, settings, database, embedder, speaking, scorer, fact_filter)
         app.state.services = parts
         ensure_default_collection(database)
         parts.query_log.start()
@@ -120,16 +123,17 @@ def _make_parts(
     settings: Settings,
     database: Database,
     embedder: Embedder | None,
-    generator: Generator | None,
+    generator: Generator,
     scorer: PairScorer | None,
+    fact_filter: FactFilter | None,
 ) -> Services:
     views = open_views(settings, database)
     return Services(
         settings=settings,
         database=database,
         views=views,
-        searcher=open_searcher(settings, database, views, embedder, scorer),
-        generator=generator or open_generator(settings),
+        searcher=open_searcher(settings, database, views, embedder, scorer, fact_filter),
+        generator=generator,
         jobs=JobQueue(database),
         query_log=QueryLog(database),
     )

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from memory_graph.errors import (
+    BudgetSpent,
     Conflict,
     GeneratorError,
     GeneratorTimeout,
@@ -34,6 +35,7 @@ STATUSES: tuple[tuple[type[SharpwaveError], int], ...] = (
     (UnreadableDocument, 422),
     (NotFound, 404),
     (Conflict, 409),
+    (BudgetSpent, 409),
     (GeneratorTimeout, 504),
     (GeneratorError, 502),
     (ModelError, 503),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from math import isfinite
 from typing import Annotated, Any, Literal
@@ -178,6 +179,15 @@ class ProgressOut(Out):
     total_bytes: int
 
 
+class TokensOut(Out):
+    prompt: int
+    completion: int
+    calls: int
+    reused: int
+    run: int
+    max_tokens: int | None
+
+
 class JobOut(Out):
     id: str
     collection: str
@@ -188,6 +198,7 @@ class JobOut(Out):
     error: str | None
     version: int | None
     seconds: dict[str, float]
+    tokens: TokensOut
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -207,7 +218,8 @@ class JobOut(Out):
         own = ("id", "collection", "state", "split", "error", "version", "created_at", "started_at", "finished_at")
         values = {name: getattr(job, name) for name in own}
         failures = [FailureOut.model_validate(failure) for failure in job.failures]
-        return cls(**values, progress=progress, failures=failures, seconds=dict(job.seconds))
+        tokens = TokensOut(**asdict(job.tokens), max_tokens=job.max_tokens)
+        return cls(**values, progress=progress, failures=failures, seconds=dict(job.seconds), tokens=tokens)
 
 
 class JobsOut(Out):

@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     ranker_looks: int = Field(default=2, ge=1, le=2)
     extractor: str = "en_core_web_sm-3.8.0"
     extract_facts: bool = True
+    extraction_concurrency: int = Field(default=16, ge=1, le=1024)
+    extraction_tokens: int = Field(default=0, ge=0)
+    filter_facts: bool = False
     reranker: str = "ms-marco-MiniLM-L-12-v2-int8"
     join_synonyms: bool = False
     generator_url: str = ""

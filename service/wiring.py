@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ingest.asking import AskParams
+from ingest.extracting import JobExtractor
 from ingest.extraction import ExtractionParams, Extractor, SpacyExtractor
-from ingest.extraction_pool import ExtractionPool
+from ingest.extraction_pool import ExtractionPool, PooledExtraction
 from ingest.formats import ReadLimits
+from ingest.openie import ModelExtractor
 from ingest.pipeline import Learner, PipelineParams
 from ingest.splitter import SplitParams, Splitter
 from ingest.worker import Worker, prepare_queue
@@ -22,6 +26,8 @@ from retrieval.chains import ChainParams
 from retrieval.cross_encoder import CrossEncoder, PairScorer
 from retrieval.embedded import EmbeddedGenerator
 from retrieval.embedder import Embedder, SentenceTransformerEmbedder
+from retrieval.fact_filter import GeneratorFactFilter
+from retrieval.facts import FactFilter
 from retrieval.generator import ClientParams, Generator, OpenAIGenerator
 from retrieval.ranker import read_ranker
 from retrieval.reorder import Order
@@ -33,6 +39,11 @@ log = logging.getLogger(__name__)
 
 MB = 2**20
 CONTEXT_TOKENS = 4096
+LANGUAGE_MODEL = "llm"
+# What one commit brings costs money here: it is kept small, so that a job that stops has shown what it spent.
+MODEL_BATCH = 32
+# Nobody waits for the reply, and it may be long.
+EXTRACTION_TIMEOUT_S = 300.0
 # On a CPU the time of an answer is that of reading: half of it is saved, and the small model errs less.
 EMBEDDED_SENTENCES = 2
 
@@ -101,6 +112,7 @@ def open_searcher(
     views: ViewCache | None = None,
     embedder: Embedder | None = None,
     scorer: PairScorer | None = None,
+    fact_filter: FactFilter | None = None,
 ) -> Searcher:
     """Make what searches: with the settings' embedder, ranker and reranker, unless another one is given.
 
@@ -114,7 +126,13 @@ def open_searcher(
         chains=ChainParams(looks=settings.ranker_looks),
         ranker=read_ranker(settings.ranker) if settings.ranker else None,
         scorer=scorer,
+        fact_filter=fact_filter,
     )
+
+
+def make_fact_filter(settings: Settings, generator: Generator, loop: AbstractEventLoop) -> FactFilter | None:
+    """Return the filter of facts that asks a generator on its loop, or None where none is wanted."""
+    return GeneratorFactFilter(generator, loop) if settings.filter_facts else None
 
 
 def open_generator(settings: Settings) -> Generator:
@@ -149,24 +167,52 @@ def make_learner(
     """Return a function that loads what learning needs, once it is called; ``extractor`` stands in for spaCy's."""
 
     def build() -> Learner:
-        tokenizer = find_model(settings, settings.embedder) / "tokenizer.json"
+        by_model = extractor is None and settings.extractor == LANGUAGE_MODEL
+        how = params or PipelineParams(batch_passages=MODEL_BATCH if by_model else PipelineParams.batch_passages)
+        extraction: JobExtractor
+        if by_model:
+            extraction = model_extractor(settings, database)
+        else:
+            extraction = PooledExtraction(ExtractionPool(extractor or spacy_extractor(settings)))
         return Learner(
             database,
             embedder or open_embedder(settings),
-            ExtractionPool(extractor or spacy_extractor(settings)),
-            {mode: Splitter(tokenizer, SplitParams(mode=mode)) for mode in ("recursive", "none")},
-            limits=ReadLimits(max_file_bytes=settings.max_file_mb * MB),
+            extraction,
+            open_splitters(settings),
+            limits=read_limits(settings),
             # Facts read off verbs neither helped nor harmed; those of a language model help.
-            params=replace(
-                params or PipelineParams(), embed_facts=extractor is not None, embed_phrases=settings.join_synonyms
-            ),
+            params=replace(how, embed_facts=by_model or extractor is not None, embed_phrases=settings.join_synonyms),
         )
 
     return build
 
 
+def open_splitters(settings: Settings) -> dict[str, Splitter]:
+    """Return what cuts documents into passages, by the way of cutting."""
+    tokenizer = find_model(settings, settings.embedder) / "tokenizer.json"
+    return {mode: Splitter(tokenizer, SplitParams(mode=mode)) for mode in ("recursive", "none")}
+
+
+def read_limits(settings: Settings) -> ReadLimits:
+    """Return how large what is read may be."""
+    return ReadLimits(max_file_bytes=settings.max_file_mb * MB)
+
+
+def model_extractor(settings: Settings, database: Database) -> ModelExtractor:
+    """Return the extractor that asks the generator for names and facts."""
+    patient = settings.model_copy(
+        update={"generator_timeout_s": max(settings.generator_timeout_s, EXTRACTION_TIMEOUT_S)}
+    )
+    # The embedded model answers one call at a time; more would only wait, and be given up.
+    concurrency = settings.extraction_concurrency if settings.generator_url else 1
+    params = AskParams(concurrency=concurrency, max_tokens=settings.extraction_tokens)
+    return ModelExtractor(database, partial(open_generator, patient), params)
+
+
 def spacy_extractor(settings: Settings) -> Callable[[], Extractor]:
     """Return what makes the extractor of names and verbs, in whatever process it is called."""
+    if settings.extractor == LANGUAGE_MODEL:
+        raise InvalidInput("SHARPWAVE_EXTRACTOR", "must name a model of the role nlp here")
     model = find_model(settings, settings.extractor)
     return partial(SpacyExtractor, model, ExtractionParams(facts=settings.extract_facts))
 

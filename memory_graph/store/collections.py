@@ -24,6 +24,7 @@ from memory_graph.tables import (
     phrase_embeddings,
     phrases,
     queries,
+    replies,
     tombstones,
 )
 
@@ -138,6 +139,7 @@ def delete_collection(connection: Connection, name: str) -> None:
         phrases,
         passages,
         embeddings,
+        replies,
         documents,
         tombstones,
         commits,

@@ -10,7 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, case, delete, exists, func, insert, select, update
 
 from memory_graph.errors import NotFound
+from memory_graph.store.replies import drop_replies_of
 from memory_graph.store.rows import chunks, now
+from memory_graph.store.tokens import Tokens, begin_tokens
 from memory_graph.tables import collections, job_items, jobs, workers
 
 UNFINISHED = ("queued", "running")
@@ -69,6 +71,8 @@ class Job:
     started_at: datetime | None
     finished_at: datetime | None
     seconds: Mapping[str, float]
+    tokens: Tokens = field(default_factory=Tokens)
+    max_tokens: int | None = None
     items: int = 0
     pending: int = 0
     failed: int = 0
@@ -81,7 +85,14 @@ class Job:
 
 
 def create_job(
-    connection: Connection, *, job_id: str, collection_id: int, split: str, fingerprint: str, items: Sequence[NewItem]
+    connection: Connection,
+    *,
+    job_id: str,
+    collection_id: int,
+    split: str,
+    fingerprint: str,
+    items: Sequence[NewItem],
+    max_tokens: int | None = None,
 ) -> None:
     """Write a queued job with its items."""
     connection.execute(
@@ -93,6 +104,7 @@ def create_job(
             fingerprint=fingerprint,
             runs=1,
             seconds={},
+            max_tokens=max_tokens,
             created_at=now(),
         )
     )
@@ -168,6 +180,7 @@ def find_unfinished(connection: Connection, collection_id: int, fingerprint: str
 
 def restart_job(connection: Connection, job_id: str) -> int | None:
     """Queue a failed job again for what it has left; return the number of the new run, None if it had not failed."""
+    begin_tokens(connection, job_id)
     run: int | None = connection.scalar(
         update(jobs)
         .where(jobs.c.id == job_id, jobs.c.state == "failed")
@@ -178,7 +191,7 @@ def restart_job(connection: Connection, job_id: str) -> int | None:
 
 
 def job_head(connection: Connection, job_id: str) -> RowMapping:
-    """Read a job's own row (id, collection_id, state, split). Errors: ``NotFound``."""
+    """Read a job's own row. Errors: ``NotFound``."""
     row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one_or_none()
     if row is None:
         raise NotFound("job", job_id)
@@ -271,6 +284,13 @@ def note_time(connection: Connection, job_id: str, seconds: Mapping[str, float])
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(seconds=spent))
 
 
+def forgive_attempts(connection: Connection, job_id: str) -> None:
+    """Count the attempts at a job's pending items anew: it stopped, and none of them took its worker down."""
+    connection.execute(
+        update(job_items).where(job_items.c.job_id == job_id, job_items.c.state == "pending").values(attempts=0)
+    )
+
+
 def end_job(connection: Connection, job_id: str, state: str, error: str | None = None) -> bool:
     """End an unfinished job; False if it had ended already. Staged texts of what is left are erased."""
     ended = connection.execute(
@@ -284,6 +304,7 @@ def end_job(connection: Connection, job_id: str, state: str, error: str | None =
             .where(job_items.c.job_id == job_id, job_items.c.state == "pending")
             .values(state="cancelled", payload=None, data=None)
         )
+        drop_replies_of(connection, job_head(connection, job_id)["collection_id"], job_id)
     return bool(ended.rowcount)
 
 
@@ -334,6 +355,7 @@ def _job(connection: Connection, head: RowMapping, failures: int) -> Job:
     ).mappings()
     own = ("id", "state", "split", "error", "version", "created_at", "started_at", "finished_at", "seconds")
     values: dict[str, Any] = {name: head[name] for name in own}
+    values |= {"tokens": Tokens.of(head["tokens"]), "max_tokens": head["max_tokens"]}
     values |= {name: int(count) for name, count in sums.items()}
     name = connection.scalar(select(collections.c.name).where(collections.c.id == head["collection_id"]))
     return Job(**values, collection=name or "", failures=tuple(Failure(**row) for row in failed))

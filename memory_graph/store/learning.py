@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, exists, insert, select, update
 from memory_graph.errors import NotFound
 from memory_graph.store.facts import FactRow, remove_unproved, write_facts
 from memory_graph.store.phrase_vectors import delete_phrase_vectors, write_phrase_vectors
+from memory_graph.store.replies import drop_replies_about, drop_replies_to
 from memory_graph.store.rows import chunks, insert_new, now
 from memory_graph.tables import (
     collections,
@@ -160,13 +161,19 @@ class Commit:
         return True
 
     def forget(self, key: str) -> Forgotten | None:
-        """Forget a document and all that rested on it alone; None if there is no such document."""
+        """Forget a document and all that rested on it alone; None if there is no such document.
+
+        Of a document that could not be learned, a model's replies may be there: they go too.
+        """
         document_id = self._connection.scalar(
             select(documents.c.id).where(documents.c.collection_id == self._collection_id, documents.c.key == key)
         )
         if document_id is None:
-            return None
+            left = drop_replies_about(self._connection, self._collection_id, key)
+            return Forgotten(passages=0, facts=0, phrases=0) if left else None
         passages_gone, facts_gone = self._remove(document_id)
+        # Of another state of it, which failed.
+        drop_replies_about(self._connection, self._collection_id, key)
         return Forgotten(passages=passages_gone, facts=facts_gone, phrases=self._sweep_phrases())
 
     def finish(self) -> int:
@@ -302,6 +309,7 @@ class Commit:
                     embeddings.c.collection_id == self._collection_id, embeddings.c.text_hash.in_(hashes), ~still_used
                 )
             )
+        drop_replies_to(self._connection, self._collection_id, sorted({row.text_hash for row in rows}))
         removed = remove_unproved(self._connection, touched_facts)
         self._bury("fact", removed.embedded)
         self._touched_phrases.update(removed.ends)

@@ -23,6 +23,7 @@ from memory_graph.database import Database
 from memory_graph.errors import Conflict, InvalidInput, UnreadableDocument
 from memory_graph.store.collections import create_collection
 from memory_graph.store.jobs import Failure, Job, get_job, list_workers
+from service.commands.estimate import report_estimate
 from service.commands.output import AsJson, DataDir, console, print_json
 from service.schemas import COLLECTION_NAME, JobOut, JobRef
 from service.settings import Settings, read_settings
@@ -42,6 +43,16 @@ def ingest(
     split: Annotated[
         Literal["recursive", "none"], typer.Option(help="Split into passages, or keep one passage a document.")
     ] = "recursive",
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-tokens",
+            min=1,
+            help="What a run may spend on a language model; SHARPWAVE_EXTRACTION_TOKENS.",
+            show_default=False,
+        ),
+    ] = None,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Only tell what it would take; learn nothing.")] = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -60,6 +71,9 @@ def ingest(
             console.print(f"[red]{escape(failure.name)}[/red]: {escape(failure.error)}")
         raise InvalidInput("PATH", "there is nothing to learn: no readable file of a known format was found")
     database = open_database(settings)
+    if estimate:
+        report_estimate(settings, database, collection, found, split, as_json=as_json)
+        return
     _ensure_collection(database, collection)
     queue = JobQueue(database)
     submitted = queue.submit(
@@ -68,6 +82,7 @@ def ingest(
         split=split,
         failures=failures,
         fingerprint=fingerprint_paths(paths, split),
+        max_tokens=max_tokens,
     )
     if submitted.resumed:
         console.print(f"Going on with the unfinished job {submitted.job_id}.")
@@ -149,8 +164,13 @@ def _show(bars: Progress, task: TaskID, job: Job, rate: _Rate) -> None:
         total=job.size or None,
         completed=job.size if job.finished_at else min(job.done, job.size),
         rate=f"{per_second:5.1f} passages/s",
-        documents=f"{job.documents + job.known} documents, {job.passages} passages",
+        documents=f"{job.documents + job.known} documents, {job.passages} passages{_spent(job)}",
     )
+
+
+def _spent(job: Job) -> str:
+    spent = job.tokens.prompt + job.tokens.completion
+    return f", {spent:,} tokens" if spent else ""
 
 
 def _bars(*, disable: bool) -> Progress:
@@ -174,6 +194,12 @@ def _report(job: Job) -> None:
         f"Learned {job.documents} documents, {job.passages} passages in {took:.1f} s{rate}; "
         f"{job.known} were known already, {job.failed} failed."
     )
+    tokens = job.tokens
+    if tokens.calls or tokens.reused:
+        console.print(
+            f"{tokens.prompt:,} tokens of prompts and {tokens.completion:,} of replies in {tokens.calls:,} calls; "
+            f"{tokens.reused:,} replies were there already."
+        )
     for failure in job.failures[:MAX_SHOWN_FAILURES]:
         console.print(f"  [red]{escape(failure.name)}[/red]: {escape(failure.error)}")
     if job.failed > MAX_SHOWN_FAILURES:

@@ -32,7 +32,7 @@ from retrieval import models
 from retrieval.download import Downloader
 from service.commands.output import AsJson, DataDir, console, out, print_json
 from service.settings import Settings, read_settings
-from service.wiring import find_reranker, open_database, open_generator
+from service.wiring import LANGUAGE_MODEL, find_reranker, open_database, open_generator
 
 MB = 2**20
 # An ingestion of ordinary size needs some hundred megabytes; below this the next one may fail.
@@ -187,7 +187,9 @@ def _check_store(settings: Settings) -> str:
 
 def _check_models(settings: Settings) -> str:
     root = models.models_dir()
-    names = [settings.embedder, settings.extractor]
+    names = [settings.embedder]
+    if settings.extractor != LANGUAGE_MODEL:
+        names.append(settings.extractor)
     if not settings.generator_url:
         names.append(settings.generator_model or models.default_for("generator").name)
     # Only those who ask for it need the reranker: it is checked where it is, and not missed where it is not.

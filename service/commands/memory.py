@@ -138,6 +138,12 @@ def show(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None) -> No
     )
     if job.seconds:
         out.print("Seconds by stage: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in job.seconds.items()))
+    tokens = job.tokens
+    if tokens.calls or tokens.reused:
+        out.print(
+            f"Tokens: {tokens.prompt:,} of prompts, {tokens.completion:,} of replies, in {tokens.calls:,} calls; "
+            f"{tokens.reused:,} calls were saved by earlier replies"
+        )
     for failure in job.failures:
         out.print(f"  [red]{escape(failure.name)}[/red] ({failure.reason}): {escape(failure.error)}")
     if job.error:

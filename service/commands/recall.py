@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from textwrap import fill, indent
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -15,6 +16,8 @@ from rich.markup import escape
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput
 from retrieval.ask import ask as ask_memory
+from retrieval.facts import FactFilter
+from retrieval.loops import LoopThread
 from retrieval.search import Mode, Rerank
 from retrieval.strategies.task import Strategy
 from service.app import DEFAULT_COLLECTION, ensure_default_collection
@@ -23,7 +26,7 @@ from service.local import find_service
 from service.query_log import QueryLog
 from service.schemas import QueryIn, QueryOut, SearchIn, SearchOut
 from service.settings import Settings, read_settings
-from service.wiring import answer_params, open_database, open_generator, open_searcher
+from service.wiring import answer_params, make_fact_filter, open_database, open_generator, open_searcher
 
 ModeOption = Annotated[Mode, typer.Option("--mode", help="How passages are found.")]
 RerankOption = Annotated[
@@ -54,8 +57,9 @@ def search(
     body = _checked(SearchIn, query=query, top_k=top_k, mode=mode, rerank=rerank, filter=_filter(filter_), trace=trace)
 
     def here(database: Database) -> SearchOut:
-        searcher = open_searcher(settings, database)
-        return SearchOut.of(searcher.search(collection, body.to_request()), trace=trace)
+        with _own_filter(settings) as fact_filter:
+            searcher = open_searcher(settings, database, fact_filter=fact_filter)
+            return SearchOut.of(searcher.search(collection, body.to_request()), trace=trace)
 
     found = _there_or_here(settings, f"/v1/collections/{collection}/search", body, SearchOut, here)
     if as_json:
@@ -123,8 +127,9 @@ def ask(
 
 
 async def _answer(settings: Settings, database: Database, collection: str, body: QueryIn) -> QueryOut:
-    searcher = open_searcher(settings, database)
     generator = open_generator(settings)
+    fact_filter = make_fact_filter(settings, generator, asyncio.get_running_loop())
+    searcher = open_searcher(settings, database, fact_filter=fact_filter)
     log = QueryLog(database)
     try:
         params = answer_params(settings, body.order)
@@ -134,6 +139,20 @@ async def _answer(settings: Settings, database: Database, collection: str, body:
         return QueryOut.of(asked, query_id, trace=body.trace)
     finally:
         await generator.aclose()
+
+
+@contextmanager
+def _own_filter(settings: Settings) -> Iterator[FactFilter | None]:
+    """Yield the filter of facts with a generator of its own, for a search that has no other use for one."""
+    if not settings.filter_facts:
+        yield None
+        return
+    generator, thread = open_generator(settings), LoopThread("generator")
+    try:
+        yield make_fact_filter(settings, generator, thread.loop)
+    finally:
+        thread.submit(generator.aclose()).result()
+        thread.stop()
 
 
 def _there_or_here(

@@ -23,6 +23,7 @@ from evaluation.continual_eval import (
 from evaluation.continual_report import ContinualReport
 from evaluation.datasets import Dataset, Question
 from evaluation.memory import RememberingEmbedder
+from ingest.extraction_pool import PooledExtraction
 from ingest.pipeline import Learner, PipelineParams
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput
@@ -117,7 +118,7 @@ def make_subject(
         views=views(database),
         embedder=embedder,
         remembering=remembering,
-        learner=Learner(database, remembering, pool or CapitalsPool(), splitters, params=params),  # type: ignore[arg-type]
+        learner=Learner(database, remembering, PooledExtraction(pool or CapitalsPool()), splitters, params=params),  # type: ignore[arg-type]
     )
 
 

@@ -91,6 +91,17 @@ def test_the_same_request_goes_on_with_its_job(database: Database, queue: JobQue
     assert not queue.submit("memory", [], fingerprint="f").resumed
 
 
+def test_a_request_says_what_a_run_may_spend_and_the_same_request_may_say_it_anew(
+    database: Database, queue: JobQueue
+) -> None:
+    first = queue.submit("memory", document_items(DOCUMENTS), fingerprint="f", max_tokens=100)
+    assert find_job(database, first.job_id).max_tokens == 100
+    queue.submit("memory", document_items(DOCUMENTS), fingerprint="f")
+    assert find_job(database, first.job_id).max_tokens == 100
+    queue.submit("memory", document_items(DOCUMENTS), fingerprint="f", max_tokens=500)
+    assert find_job(database, first.job_id).max_tokens == 500
+
+
 def test_requests_without_a_fingerprint_are_never_the_same(queue: JobQueue) -> None:
     jobs = {queue.submit("memory", document_items(DOCUMENTS)).job_id for _ in range(3)}
     assert len(jobs) == 3

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy import func, select, update
 
 from ingest.batch import TITLE_COUNT
+from ingest.extraction_pool import PooledExtraction
 from ingest.jobs import document_items, file_items
 from ingest.pipeline import JobEnded, Learner, PipelineParams
 from ingest.staging import document_from_json, document_to_json, hash_document
@@ -60,7 +61,8 @@ def _learner(database: Database, **changes: Any) -> Learner:
     params = PipelineParams(batch_passages=changes.pop("batch_passages", 2), **changes.pop("params", {}))
     parts = {"embedder": CountingEmbedder(), "extraction": CapitalsPool()} | changes
     splitters: Any = {"recursive": ParagraphSplitter()}
-    return Learner(database, parts["embedder"], parts["extraction"], splitters, params=params)
+    extraction = PooledExtraction(parts["extraction"])
+    return Learner(database, parts["embedder"], extraction, splitters, params=params)
 
 
 def _run(database: Database, job_id: str = "job-1", **changes: Any) -> Job:

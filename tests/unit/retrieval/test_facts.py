@@ -17,7 +17,7 @@ from memory_graph.errors import GeneratorOutputInvalid, GeneratorTimeout
 from memory_graph.graph import Mentions, Relations, Synonyms, build_graph
 from memory_graph.tables import fact_embeddings, tombstones
 from memory_graph.types import Extraction, Mention, Triple
-from retrieval.facts import FactIndex, FactParams, check_choice, join_seeds, mix_evidence, weigh_ends
+from retrieval.facts import FactChoice, FactIndex, FactParams, check_choice, join_seeds, mix_evidence, weigh_ends
 from retrieval.graph_search import GraphParams
 from retrieval.saved_views import load_view, write_view
 from retrieval.search import Searcher, SearchRequest, SearchResult
@@ -177,11 +177,11 @@ class Choice:
         self.choice = choice
         self.asked: list[tuple[str, list[str]]] = []
 
-    def choose(self, question: str, facts: Sequence[str]) -> Sequence[int]:
+    def choose(self, question: str, facts: Sequence[str]) -> FactChoice:
         self.asked.append((question, list(facts)))
         if isinstance(self.choice, Exception):
             raise self.choice
-        return self.choice
+        return FactChoice(places=self.choice)
 
 
 def search(database: Database, query: str, fact_filter: Choice | None = None, **facts: float) -> SearchResult:

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from ingest.extraction_pool import Extracted
+from ingest.extraction_pool import Extracted, PooledExtraction
 from ingest.formats import ReadLimits
 from ingest.pipeline import Learner
 from ingest.splitter import SplitParams, Splitter
@@ -131,7 +131,7 @@ def make_learner(parts: Services, tokenizer_file: Path) -> Learner:
     return Learner(
         parts.database,
         HashEmbedder(),
-        InlineExtraction(),  # type: ignore[arg-type]
+        PooledExtraction(InlineExtraction()),  # type: ignore[arg-type]
         {mode: Splitter(tokenizer_file, SplitParams(mode=mode)) for mode in ("recursive", "none")},
         limits=ReadLimits(max_file_bytes=2**20),
     )
