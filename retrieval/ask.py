@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from asyncio import to_thread
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,11 +79,13 @@ async def ask(
 
 async def ask_streaming(
     found: SearchResult, generator: Generator, request: SearchRequest, params: AnswerParams
-) -> AsyncIterator[Token | Asked]:
+) -> AsyncGenerator[Token | Asked, None]:
     """Answer from a finished search: pieces of the answer as they come, then the whole."""
     start = time.perf_counter()
-    async for event in stream_answer(request.query, found.hits, generator, params):
-        if isinstance(event, Done):
-            yield Asked(answer=event.answer, found=found, answer_ms=(time.perf_counter() - start) * 1000)
-        else:
-            yield event
+    # Closed with its consumer, not when it is collected: the server must stop writing for a reader who went away.
+    async with aclosing(stream_answer(request.query, found.hits, generator, params)) as events:
+        async for event in events:
+            if isinstance(event, Done):
+                yield Asked(answer=event.answer, found=found, answer_ms=(time.perf_counter() - start) * 1000)
+            else:
+                yield event

@@ -12,10 +12,13 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memory_graph.errors import GeneratorError, GeneratorUnavailable
-from retrieval.generator import ClientParams, Completion, Delta, GeneratorState, Message, OpenAIGenerator, Weighed
+from retrieval.generator import ClientParams, Completion, Delta, GeneratorState, Message, Weighed
+
+if TYPE_CHECKING:
+    from retrieval.openai_client import OpenAIGenerator
 
 
 class EmbeddedGenerator:
@@ -94,6 +97,8 @@ class EmbeddedGenerator:
             await asyncio.to_thread(server.clear)
 
     async def _start(self) -> OpenAIGenerator:
+        from retrieval.openai_client import OpenAIGenerator  # imported late, as that module says
+
         async with self._lock:
             if self._client is None:
                 key = secrets.token_urlsafe(32)

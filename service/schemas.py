@@ -305,6 +305,7 @@ class CitationOut(Out):
 
 class UsageOut(Out):
     prompt_tokens: int
+    cached_tokens: int
     completion_tokens: int
     calls: int
 

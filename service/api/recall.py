@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Response
@@ -47,12 +48,13 @@ async def _events(found: SearchResult, body: QueryIn, parts: Services, params: A
     hits = {"hits": [HitOut.of(hit).model_dump() for hit in found.hits], "version": found.version}
     yield _event("hits", hits)
     try:
-        async for event in ask_streaming(found, parts.generator, body.to_request(), params):
-            if isinstance(event, Token):
-                yield _event("token", {"text": event.text})
-            else:
-                query_id = parts.query_log.add(body.question, event)
-                yield _event("done", QueryOut.of(event, query_id, trace=body.trace).model_dump(mode="json"))
+        async with aclosing(ask_streaming(found, parts.generator, body.to_request(), params)) as events:
+            async for event in events:
+                if isinstance(event, Token):
+                    yield _event("token", {"text": event.text})
+                else:
+                    query_id = parts.query_log.add(body.question, event)
+                    yield _event("done", QueryOut.of(event, query_id, trace=body.trace).model_dump(mode="json"))
     except Exception as error:  # noqa: BLE001 - the status is sent already: an event is what is left to say it with
         yield _event("error", problem_of_fault(error, "the stream of an answer"))
 
