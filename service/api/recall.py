@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
@@ -15,9 +15,12 @@ from retrieval.answer import AnswerParams, Token
 from retrieval.ask import ask, ask_streaming
 from retrieval.search import SearchResult
 from service.errors import problem_of_fault
+from service.hanging_up import unless_gone
 from service.schemas import HitOut, QueryIn, QueryOut, SearchIn, SearchOut
 from service.services import Parts, Services
 from service.wiring import answer_params
+
+_CLIENT_GONE = 499  # read by nobody; proxies log it so
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["recall"])
 
@@ -33,14 +36,17 @@ def search(collection: str, body: SearchIn, parts: Parts) -> SearchOut:
     response_model=QueryOut,
     responses={200: {"content": {"text/event-stream": {}}, "description": "The answer; with `stream`, events"}},
 )
-async def query(collection: str, body: QueryIn, parts: Parts) -> QueryOut | Response:
+async def query(collection: str, body: QueryIn, parts: Parts, request: Request) -> QueryOut | Response:
     """Answer a question with citations. With `stream`: events `hits`, `token` …, then `done` (or `error`)."""
     params = answer_params(parts.settings, body.order)
     if body.stream:
         # The search comes before the stream begins, so that its errors still have a status of their own.
         found = await run_sync(parts.searcher.search, collection, body.to_request())
         return StreamingResponse(_events(found, body, parts, params), media_type="text/event-stream")
-    asked = await ask(parts.searcher, parts.generator, collection, body.to_request(), params)
+    work = ask(parts.searcher, parts.generator, collection, body.to_request(), params)
+    asked = await unless_gone(request, work)
+    if asked is None:
+        return Response(status_code=_CLIENT_GONE)
     return QueryOut.of(asked, parts.query_log.add(body.question, asked), trace=body.trace)
 
 

@@ -187,10 +187,11 @@ def test_a_prompt_that_is_too_long_is_refused_by_name_and_never_cut(server: VLLM
     async def scenario() -> None:
         async with client_of(server) as client:
             with pytest.raises(GeneratorPromptTooLong, match="too long for the model"):
-                if streaming:
-                    await anext(client.stream(too_long, schema=None, max_tokens=16))
-                else:
-                    await client.complete(too_long, schema=None, max_tokens=16)
+                await (
+                    anext(client.stream(too_long, schema=None, max_tokens=16))
+                    if streaming
+                    else client.complete(too_long, schema=None, max_tokens=16)
+                )
 
     asyncio.run(scenario())
 
