@@ -42,7 +42,7 @@ setup) setup ;;
 serve) serve "${2:?which port?}" ;;
 test)
     setup
-    .venv/bin/python -m pytest tests/vllm --durations=0 -rP
+    .venv/bin/python -m pytest tests/vllm --durations=0
     ;;
 *) sed -n '2,6p' "$0" >&2; exit 2 ;;
 esac

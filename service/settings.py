@@ -86,8 +86,10 @@ def read_settings(**overrides: object) -> Settings:
     Errors: ``InvalidInput`` naming the environment variable and what is wrong with it.
     """
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         name = "SHARPWAVE_" + "_".join(str(part) for part in first["loc"]).upper()
         raise InvalidInput(name, f"{first['msg']} (it is {first['input']!r})") from error
+    _ = settings.generator_urls  # a wrong address is refused here too, not at its first use
+    return settings

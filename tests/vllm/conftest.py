@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.generator import ClientParams
-from tests.vllm.server import VLLM, is_set_up
+from tests.vllm.server import FIGURES, VLLM, is_set_up
 
 # A CPU that others use too reads a prompt of two thousand tokens in a minute.
 PATIENT = ClientParams(total_timeout_s=240, idle_timeout_s=240, probe_timeout_s=30, trust_env=False)
@@ -25,3 +25,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VLLM]:
         yield one
     finally:
         one.stop()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was seen."""
+    for line in FIGURES:
+        terminalreporter.write_line(line)

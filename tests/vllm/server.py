@@ -20,6 +20,9 @@ _MODELS = REPOSITORY / ".venv-vllm" / "models"
 # Half a minute on an idle machine.
 _START_S = 600.0
 
+FIGURES: list[str] = []
+"""What the tests saw, for the end of the report."""
+
 
 def is_set_up() -> bool:
     """Whether `make vllm` has run here."""
@@ -40,7 +43,6 @@ class VLLM:
     def __init__(self, log: Path) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
-        self.start_s = 0.0
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=10)
@@ -57,7 +59,7 @@ class VLLM:
                 start_new_session=True,
             )
         wait_for(self._is_ready, within_s=_START_S, what="vLLM's start")
-        self.start_s = time.monotonic() - began
+        FIGURES.append(f"vLLM started in {time.monotonic() - began:.0f} s")
 
     def kill(self) -> None:
         """Kill the server and its engine at once, as the system does where memory runs out."""

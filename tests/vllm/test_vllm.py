@@ -20,7 +20,7 @@ from retrieval.prompts import answer_messages, answer_schema
 from service.settings import Settings
 from service.wiring import open_generator
 from tests.vllm.conftest import PATIENT
-from tests.vllm.server import VLLM, free_port
+from tests.vllm.server import FIGURES, VLLM, free_port
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200)]
 
@@ -153,9 +153,7 @@ def test_cancelling_a_call_makes_the_server_stop_writing(server: VLLM) -> None:
     asyncio.run(scenario())
 
 
-def test_a_second_question_finds_the_beginning_of_its_prompt_in_the_cache(
-    server: VLLM, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_second_question_finds_the_beginning_of_its_prompt_in_the_cache(server: VLLM) -> None:
     fresh = [replace(hit, title=f"{hit.title} (annals)") for hit in HITS]  # seen by no other test
 
     async def scenario() -> None:
@@ -170,9 +168,9 @@ def test_a_second_question_finds_the_beginning_of_its_prompt_in_the_cache(
             # Rules, examples and passages are the same, and are found in whole blocks; the question is new.
             assert second.prompt_tokens - second.cached_tokens < BLOCK + QUESTION_TOKENS
             assert server.metric("prefix_cache_hits_total") - before == first.cached_tokens + second.cached_tokens
-            record_property(
-                "cached",
-                f"{first.cached_tokens}/{first.prompt_tokens}, then {second.cached_tokens}/{second.prompt_tokens}",
+            FIGURES.append(
+                f"in the prefix cache: {first.cached_tokens} of {first.prompt_tokens} tokens of a question's prompt, "
+                f"{second.cached_tokens} of {second.prompt_tokens} of the next one's"
             )
 
     asyncio.run(scenario())

@@ -100,5 +100,5 @@ def test_several_addresses_of_model_servers_are_separated_by_commas() -> None:
 )
 def test_an_address_that_is_none_is_refused_without_repeating_it(url: str, said: str) -> None:
     with pytest.raises(InvalidInput, match=f"^SHARPWAVE_GENERATOR_URL: .*{said}") as caught:
-        _ = read_settings(generator_url=url).generator_urls
+        read_settings(generator_url=url)
     assert "hidden" not in caught.value.message
