@@ -1,11 +1,11 @@
 # setup: the environment and the models · run: see it work · test: prove it · check: lint and types · bench: how fast ·
-# stop: end the service · ranker: learn the weights of the chain ranker anew
+# vllm: test against a real vLLM · stop: end the service · ranker: learn the weights of the chain ranker anew
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup run stop test check bench ranker models clean
+.PHONY: setup run stop test check vllm bench ranker models clean
 
 setup: $(VENV)/.installed models
 
@@ -36,6 +36,10 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Some 10 minutes the first time, 7 GB of memory and 4.5 GB of disk in .venv-vllm; no part of `make test`.
+vllm: $(VENV)/.installed
+	PYTHON='$(PYTHON)' deploy/vllm.sh
+
 # Some 15 minutes, 12 GB of memory and 6 GB of disk; smaller: make bench SIZES=10000,100000
 SIZES ?= 10000,100000,1000000
 bench: $(VENV)/.installed
@@ -50,4 +54,4 @@ ranker: setup
 		--licence 'hotpot_dev500=HotpotQA, CC BY-SA 4.0' --out retrieval/weights/chains.json
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -14,6 +14,7 @@
     ├── GeneratorError
     │   ├── GeneratorUnavailable  refused, unreachable, overloaded or failing
     │   ├── GeneratorTimeout      did not answer in time
+    │   ├── GeneratorPromptTooLong  the prompt does not fit into the model's context
     │   └── GeneratorOutputInvalid  answered, but not in the agreed form
     └── StoreError
         ├── StoreFull             no space left on the device
@@ -125,6 +126,12 @@ class GeneratorTimeout(GeneratorError):
     """The generator did not answer within the time allowed."""
 
     code = "generator_timeout"
+
+
+class GeneratorPromptTooLong(GeneratorError):
+    """The prompt, with the reply that was allowed, does not fit into the model's context."""
+
+    code = "generator_prompt_too_long"
 
 
 class GeneratorOutputInvalid(GeneratorError):

@@ -107,12 +107,15 @@ class Usage:
     """Tokens spent on a generator."""
 
     prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Those of the prompt that the server had read before, where it tells."""
     completion_tokens: int = 0
     calls: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
             calls=self.calls + other.calls,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import to_thread
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -148,7 +148,7 @@ async def begin(
     return task
 
 
-async def finish(task: Task) -> AsyncIterator[Note | Token | Asked]:
+async def finish(task: Task) -> AsyncGenerator[Note | Token | Asked, None]:
     """Read what was found and answer: notes, pieces of the answer if the task is streamed, then the whole."""
     async with aclosing(_READERS[task.strategy](task)) as events:
         async for event in events:

@@ -12,10 +12,14 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memory_graph.errors import GeneratorError, GeneratorUnavailable
-from retrieval.generator import ClientParams, Completion, Delta, GeneratorState, Message, OpenAIGenerator, Weighed
+from retrieval.breaker import BreakerParams
+from retrieval.generator import ClientParams, Completion, Delta, GeneratorState, Message, Weighed
+
+if TYPE_CHECKING:
+    from retrieval.openai_client import OpenAIGenerator
 
 
 class EmbeddedGenerator:
@@ -94,12 +98,20 @@ class EmbeddedGenerator:
             await asyncio.to_thread(server.clear)
 
     async def _start(self) -> OpenAIGenerator:
+        from retrieval.openai_client import OpenAIGenerator  # imported late, as that module says
+
         async with self._lock:
             if self._client is None:
                 key = secrets.token_urlsafe(32)
                 self._server = await asyncio.to_thread(self._load, key)
-                # Loopback must not go through a proxy that the environment names for the outside world.
-                params = dataclasses.replace(self._params, trust_env=False, context_tokens=self.context_tokens)
+                # Loopback must not go through a proxy that the environment names for the outside world. A slow model is
+                # not helped by being left alone, and a process that runs it cannot be down without being gone.
+                params = dataclasses.replace(
+                    self._params,
+                    trust_env=False,
+                    context_tokens=self.context_tokens,
+                    breaker=BreakerParams(failures=0),
+                )
                 url = f"{self._server.listening_address}/v1"
                 self._client = OpenAIGenerator(url, model=self.name, api_key=key, params=params)
             return self._client

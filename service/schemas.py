@@ -318,6 +318,7 @@ class CitationOut(Out):
 
 class UsageOut(Out):
     prompt_tokens: int
+    cached_tokens: int
     completion_tokens: int
     calls: int
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +39,10 @@ class Settings(BaseSettings):
     generator_model: str = ""
     generator_api_key: SecretStr = SecretStr("")
     generator_timeout_s: float = Field(default=60.0, gt=0)
+    generator_retries: int = Field(default=2, ge=0)
+    generator_max_calls: int = Field(default=32, ge=1)
+    generator_breaker_failures: int = Field(default=5, ge=0)
+    generator_breaker_rest_s: float = Field(default=15.0, gt=0)
     generator_max_tokens: int = Field(default=160, ge=16)
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     view_memory_mb: int = Field(default=8192, ge=64)
@@ -49,6 +54,22 @@ class Settings(BaseSettings):
     def resolved_database_url(self) -> str:
         """The database's URL: the one that was set, or SQLite in the data folder."""
         return self.database_url or f"sqlite:///{self.data_dir.expanduser().absolute() / 'sharpwave.db'}"
+
+    @property
+    def generator_urls(self) -> list[str]:
+        """The addresses of the model servers, none for the embedded model.
+
+        Errors: ``InvalidInput`` for one that is no address; it is not repeated, as it may hold a password.
+        """
+        urls = [url.strip() for url in self.generator_url.split(",") if url.strip()]
+        for n, url in enumerate(urls, start=1):
+            if not re.match(r"https?://[^/\s]+\S*$", url):
+                raise InvalidInput(
+                    "SHARPWAVE_GENERATOR_URL", f"address {n} of {len(urls)} must be like http://host:8000/v1."
+                )
+        if self.generator_url and not urls:
+            raise InvalidInput("SHARPWAVE_GENERATOR_URL", "holds no address.")
+        return urls
 
     @property
     def views_dir(self) -> Path:
@@ -68,8 +89,10 @@ def read_settings(**overrides: object) -> Settings:
     Errors: ``InvalidInput`` naming the environment variable and what is wrong with it.
     """
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         name = "SHARPWAVE_" + "_".join(str(part) for part in first["loc"]).upper()
         raise InvalidInput(name, f"{first['msg']} (it is {first['input']!r})") from error
+    _ = settings.generator_urls  # a wrong address is refused here too, not at its first use
+    return settings

@@ -22,13 +22,14 @@ from memory_graph.database import Database, check_schema, schema_state, upgrade_
 from memory_graph.errors import InvalidInput, StoreUnavailable
 from retrieval import models
 from retrieval.answer import AnswerParams
+from retrieval.breaker import BreakerParams
 from retrieval.chains import ChainParams
 from retrieval.cross_encoder import CrossEncoder, PairScorer
 from retrieval.embedded import EmbeddedGenerator
 from retrieval.embedder import Embedder, SentenceTransformerEmbedder
 from retrieval.fact_filter import GeneratorFactFilter
 from retrieval.facts import FactFilter
-from retrieval.generator import ClientParams, Generator, OpenAIGenerator
+from retrieval.generator import ClientParams, Generator
 from retrieval.ranker import read_ranker
 from retrieval.reorder import Order
 from retrieval.search import Searcher
@@ -136,11 +137,21 @@ def make_fact_filter(settings: Settings, generator: Generator, loop: AbstractEve
 
 
 def open_generator(settings: Settings) -> Generator:
-    """Make the generator: a server that speaks the OpenAI API where one is set, else the embedded model."""
-    params = ClientParams(total_timeout_s=settings.generator_timeout_s)
-    if settings.generator_url:
+    """Make the generator: servers that speak the OpenAI API where some are set, else the embedded model.
+
+    Errors: ``InvalidInput`` for an address that is none.
+    """
+    params = ClientParams(
+        total_timeout_s=settings.generator_timeout_s,
+        retries=settings.generator_retries,
+        max_calls=settings.generator_max_calls,
+        breaker=BreakerParams(failures=settings.generator_breaker_failures, rest_s=settings.generator_breaker_rest_s),
+    )
+    if urls := settings.generator_urls:
+        from retrieval.openai_client import OpenAIGenerator  # imported late, as that module says
+
         key = settings.generator_api_key.get_secret_value()
-        return OpenAIGenerator(settings.generator_url, settings.generator_model, key, params=params)
+        return OpenAIGenerator(urls, settings.generator_model, key, params=params)
     name = settings.generator_model or models.default_for("generator").name
     return EmbeddedGenerator(find_model(settings, name), settings.threads, CONTEXT_TOKENS, params=params)
 

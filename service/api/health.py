@@ -36,7 +36,8 @@ async def ready(parts: Parts) -> JSONResponse:
     states["views"] = f"ok, {len(parts.views.versions())} held"
     generator = await parts.generator.check()
     reason = f"unreachable: {generator.reason}; answers are extractive"
-    states["generator"] = f"ok, {generator.name}" if generator.reachable else reason
+    rest = f"; of its servers not all answer: {generator.reason}" if generator.reason else ""
+    states["generator"] = f"ok, {generator.name}{rest}" if generator.reachable else reason
     is_ready = states["store"].startswith("ok")
     body = StateOut(ready=is_ready, parts=states).model_dump()
     return JSONResponse(body, status_code=200 if is_ready else 503)

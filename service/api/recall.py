@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
@@ -13,9 +14,12 @@ from retrieval.answer import Token
 from retrieval.ask import ask, begin, finish
 from retrieval.strategies.task import Note, Task
 from service.errors import problem_of_fault
+from service.hanging_up import unless_gone
 from service.schemas import HitOut, NoteOut, QueryIn, QueryOut, SearchIn, SearchOut
 from service.services import Parts, Services
 from service.wiring import answer_params
+
+_CLIENT_GONE = 499  # read by nobody; proxies log it so
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["recall"])
 
@@ -31,7 +35,7 @@ def search(collection: str, body: SearchIn, parts: Parts) -> SearchOut:
     response_model=QueryOut,
     responses={200: {"content": {"text/event-stream": {}}, "description": "The answer; with `stream`, events"}},
 )
-async def query(collection: str, body: QueryIn, parts: Parts) -> QueryOut | Response:
+async def query(collection: str, body: QueryIn, parts: Parts, request: Request) -> QueryOut | Response:
     """Answer a question with citations. With `stream`: events `hits`, `note` …, `token` …, then `done` (or `error`)."""
     params = answer_params(parts.settings, body.order)
     if body.stream:
@@ -40,7 +44,10 @@ async def query(collection: str, body: QueryIn, parts: Parts) -> QueryOut | Resp
             parts.searcher, parts.generator, collection, body.to_request(), params, body.strategy, streaming=True
         )
         return StreamingResponse(_events(task, body, parts), media_type="text/event-stream")
-    asked = await ask(parts.searcher, parts.generator, collection, body.to_request(), params, body.strategy)
+    work = ask(parts.searcher, parts.generator, collection, body.to_request(), params, body.strategy)
+    asked = await unless_gone(request, work)
+    if asked is None:
+        return Response(status_code=_CLIENT_GONE)
     return QueryOut.of(asked, parts.query_log.add(body.question, asked), trace=body.trace)
 
 
@@ -49,14 +56,16 @@ async def _events(task: Task, body: QueryIn, parts: Services) -> AsyncIterator[b
     hits = {"hits": [HitOut.of(hit).model_dump() for hit in found.hits], "version": found.version}
     yield _event("hits", hits)
     try:
-        async for event in finish(task):
-            if isinstance(event, Token):
-                yield _event("token", {"text": event.text})
-            elif isinstance(event, Note):
-                yield _event("note", NoteOut.model_validate(event).model_dump())
-            else:
-                query_id = parts.query_log.add(body.question, event)
-                yield _event("done", QueryOut.of(event, query_id, trace=body.trace).model_dump(mode="json"))
+        # Closed with its consumer, not when it is collected: the server must stop writing for a reader who went away.
+        async with aclosing(finish(task)) as events:
+            async for event in events:
+                if isinstance(event, Token):
+                    yield _event("token", {"text": event.text})
+                elif isinstance(event, Note):
+                    yield _event("note", NoteOut.model_validate(event).model_dump())
+                else:
+                    query_id = parts.query_log.add(body.question, event)
+                    yield _event("done", QueryOut.of(event, query_id, trace=body.trace).model_dump(mode="json"))
     except Exception as error:  # noqa: BLE001 - the status is sent already: an event is what is left to say it with
         yield _event("error", problem_of_fault(error, "the stream of an answer"))
 

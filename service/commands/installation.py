@@ -216,7 +216,8 @@ def _check_generator(settings: Settings) -> str:
         finally:
             await generator.aclose()
         if state.reachable:
-            return f"{state.name} answers" + ("" if settings.generator_url else " (embedded)")
+            rest = f"; of its servers not all do: {state.reason}" if state.reason else ""
+            return f"{state.name} answers" + (rest if settings.generator_url else " (embedded)")
         how = "check SHARPWAVE_GENERATOR_URL" if settings.generator_url else "run `sharpwave models pull`"
         raise SharpwaveError(f"{state.reason}: {how}. Until then answers are quoted from passages")
 

@@ -47,6 +47,10 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("MAX_FILE_MB", "0"),
         ("GENERATOR_TIMEOUT_S", "0"),
         ("GENERATOR_MAX_TOKENS", "1"),
+        ("GENERATOR_RETRIES", "-1"),
+        ("GENERATOR_MAX_CALLS", "0"),
+        ("GENERATOR_BREAKER_FAILURES", "-1"),
+        ("GENERATOR_BREAKER_REST_S", "0"),
         ("LOG_LEVEL", "loud"),
         ("OFFLINE", "perhaps"),
         ("EXTRACT_FACTS", "7"),
@@ -77,3 +81,24 @@ def test_the_database_is_a_file_of_the_data_folder_unless_named(
     assert read_settings(data_dir=Path("here")).resolved_database_url == f"sqlite:///{tmp_path}/here/sharpwave.db"
     monkeypatch.setenv("SHARPWAVE_DATABASE_URL", "postgresql://host/name")
     assert read_settings().resolved_database_url == "postgresql://host/name"
+
+
+def test_several_addresses_of_model_servers_are_separated_by_commas() -> None:
+    assert read_settings().generator_urls == []
+    settings = read_settings(generator_url=" http://a:1/v1, https://b/v1 ,")
+    assert settings.generator_urls == ["http://a:1/v1", "https://b/v1"]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (",", "holds no address"),
+        ("http://a/v1,gpu-2:8000", "address 2 of 2 must be like http://host:8000/v1"),
+        ("http://a/v1 http://user:hidden@b/v1", "address 1 of 1 must be like"),
+        ("http:///v1", "address 1 of 1"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_without_repeating_it(url: str, said: str) -> None:
+    with pytest.raises(InvalidInput, match=f"^SHARPWAVE_GENERATOR_URL: .*{said}") as caught:
+        read_settings(generator_url=url)
+    assert "hidden" not in caught.value.message

@@ -3,137 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from memory_graph.errors import GeneratorOutputInvalid, GeneratorTimeout, GeneratorUnavailable
+from memory_graph.errors import GeneratorOutputInvalid, GeneratorPromptTooLong, GeneratorTimeout, GeneratorUnavailable
 from memory_graph.types import Usage
-from retrieval.generator import ClientParams, Delta, OpenAIGenerator, conceal_credentials, estimate_tokens
-
-MESSAGES = [{"role": "user", "content": "Who?"}]
-SCHEMA = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
-KEY = "sk-very-secret"
-QUICK = ClientParams(
-    connect_timeout_s=1, total_timeout_s=5, idle_timeout_s=5, probe_timeout_s=5, retries=0, trust_env=False
+from retrieval.endpoints import conceal_credentials
+from retrieval.generator import ClientParams, Delta, estimate_tokens
+from retrieval.openai_client import OpenAIGenerator
+from tests.unit.model_server import (
+    CHAT,
+    KEY,
+    MESSAGES,
+    QUICK,
+    USAGE,
+    Handler,
+    Request,
+    Write,
+    asking,
+    chunk,
+    completion,
+    reply_bytes,
+    reply_events,
+    reply_json,
+    reply_status,
+    serving,
 )
+
+SCHEMA = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
 IMPATIENT = ClientParams(
     connect_timeout_s=1, total_timeout_s=0.2, idle_timeout_s=0.2, probe_timeout_s=0.2, retries=0, trust_env=False
 )
-
-Write = Callable[[bytes], Awaitable[None]]
-Handler = Callable[["Request", Write], Awaitable[None]]
-
-
-class Request:
-    def __init__(self, head: str, body: bytes) -> None:
-        self.path = head.split(" ")[1]
-        self.headers = dict(re.findall(r"(?m)^([\w-]+): (.*?)\r?$", head.lower()))
-        self.json: dict[str, Any] = json.loads(body) if body else {}
-
-
-class Server:
-    """Routes a path to a handler that writes the raw response; ``/v1/models`` lists one model unless told otherwise."""
-
-    def __init__(self, routes: dict[str, Handler]) -> None:
-        self.routes = {"/v1/models": reply_json({"object": "list", "data": [{"id": "m1", "max_model_len": 2048}]})}
-        self.routes |= routes
-        self.requests: list[Request] = []
-        self.released = asyncio.Event()
-        self.url = ""
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async def write(data: bytes) -> None:
-            writer.write(data)
-            await writer.drain()
-
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            length = re.search(r"(?i)content-length: (\d+)", head)
-            request = Request(head, await reader.readexactly(int(length[1]) if length else 0))
-            self.requests.append(request)
-            await self.routes.get(request.path, reply_status(404, {"error": {"message": "no such route"}}))(
-                request, write
-            )
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    async def hang(self, request: Request, write: Write) -> None:
-        await self.released.wait()
-
-
-@asynccontextmanager
-async def serving(routes: dict[str, Handler]) -> AsyncIterator[Server]:
-    script = Server(routes)
-    server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
-    script.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-    try:
-        yield script
-    finally:
-        script.released.set()
-        server.close()
-        await server.wait_closed()
-
-
-@asynccontextmanager
-async def asking(
-    routes: dict[str, Handler], model: str = "m1", params: ClientParams = QUICK
-) -> AsyncIterator[tuple[OpenAIGenerator, Server]]:
-    async with serving(routes) as server:
-        client = OpenAIGenerator(server.url, model=model, api_key=KEY, params=params)
-        try:
-            yield client, server
-        finally:
-            await client.aclose()
-
-
-def reply_bytes(data: bytes, status: int = 200, kind: str = "application/json") -> Handler:
-    async def handle(request: Request, write: Write) -> None:
-        head = (
-            f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
-        )
-        await write(head.encode() + data)
-
-    return handle
-
-
-def reply_json(value: object) -> Handler:
-    return reply_bytes(json.dumps(value).encode())
-
-
-def reply_status(status: int, value: object) -> Handler:
-    return reply_bytes(json.dumps(value).encode(), status=status)
-
-
-def reply_events(*events: object, end: bytes = b"data: [DONE]\n\n", declared_extra: int = 0) -> Handler:
-    """Answer with server-sent events; ``declared_extra`` bytes are announced and never sent."""
-    data = b"".join(b"data: " + (e if isinstance(e, bytes) else json.dumps(e).encode()) + b"\n\n" for e in events) + end
-
-    async def handle(request: Request, write: Write) -> None:
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {len(data) + declared_extra}\r\n"
-        await write(head.encode() + b"Connection: close\r\n\r\n" + data)
-
-    return handle
-
-
-def completion(text: object = "{}", finish_reason: str = "stop") -> dict[str, Any]:
-    choice = {"index": 0, "finish_reason": finish_reason, "message": {"role": "assistant", "content": text}}
-    return {"id": "1", "choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}}
-
-
-def chunk(text: str | None = None, finish_reason: str | None = None) -> dict[str, Any]:
-    return {"id": "1", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish_reason}]}
-
-
-CHAT = "/v1/chat/completions"
-USAGE = {"id": "1", "choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}}
 
 
 async def collect(generator: OpenAIGenerator, schema: dict[str, Any] | None = None) -> list[Delta]:
@@ -180,6 +83,30 @@ def test_a_named_model_needs_no_list_and_an_unnamed_one_does() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("details", "cached"),
+    [
+        ({"cached_tokens": 5}, 5),
+        ({"cached_tokens": 8}, 0),  # more than the prompt has
+        ({"cached_tokens": -1}, 0),
+        ({"cached_tokens": "many"}, 0),
+        ({}, 0),
+        (None, 0),
+    ],
+)
+def test_cached_tokens_are_told_where_they_can_be(details: dict[str, Any] | None, cached: int) -> None:
+    async def scenario() -> None:
+        usage = {"prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": details}
+        events = reply_events(chunk("Hello", "stop"), {"id": "1", "choices": [], "usage": usage})
+        async with asking({CHAT: events}) as (client, server):
+            expected = Usage(prompt_tokens=7, cached_tokens=cached, completion_tokens=2, calls=1)
+            assert (await collect(client))[-1].usage == expected
+            server.routes[CHAT] = reply_json(completion() | {"usage": usage})
+            assert (await client.complete(MESSAGES, schema=None, max_tokens=8)).usage == expected
+
+    asyncio.run(scenario())
+
+
 def test_a_stream_yields_its_pieces_and_ends_with_the_usage() -> None:
     async def scenario() -> None:
         events = reply_events(chunk("He"), chunk("llo"), chunk(None, "stop"), USAGE)
@@ -199,6 +126,16 @@ def test_a_stream_yields_its_pieces_and_ends_with_the_usage() -> None:
         (reply_status(500, {"error": {"message": "engine died"}}), GeneratorUnavailable, "status 500.*engine died"),
         (reply_status(429, {"error": {"message": "slow down"}}), GeneratorUnavailable, "status 429"),
         (reply_status(400, {"error": {"message": f"bad {KEY}"}}), GeneratorUnavailable, "status 400"),
+        (
+            reply_status(400, {"error": {"message": "This model's maximum context length is 9 tokens. You asked 10."}}),
+            GeneratorPromptTooLong,
+            "too long.*maximum context length is 9",
+        ),
+        (
+            reply_status(400, {"error": {"message": "too big", "type": "exceed_context_size_error"}}),
+            GeneratorPromptTooLong,
+            "too long",
+        ),
         (reply_status(401, {"error": {"message": f"bad key {KEY}"}}), GeneratorUnavailable, "key was refused"),
         (reply_bytes(b"{garbage"), GeneratorOutputInvalid, "not JSON"),
         (reply_bytes(b"<html>hello", kind="text/html"), GeneratorOutputInvalid, "no choices"),
@@ -337,22 +274,6 @@ def test_check_recovers_when_the_server_does() -> None:
             server.routes["/v1/models"] = good
             state = await client.check()
             assert (state.name, state.reachable, state.reason) == ("m1", True, None)
-
-    asyncio.run(scenario())
-
-
-def test_a_busy_server_is_asked_again() -> None:
-    async def scenario() -> None:
-        async with serving({}) as server:
-
-            async def recover(request: Request, write: Write) -> None:
-                server.routes[CHAT] = reply_json(completion("now"))
-                await reply_status(503, {})(request, write)
-
-            server.routes[CHAT] = recover
-            client = OpenAIGenerator(server.url, model="m1", params=ClientParams(retries=1, trust_env=False))
-            assert (await client.complete(MESSAGES, schema=None, max_tokens=8)).text == "now"
-            await client.aclose()
 
     asyncio.run(scenario())
 
