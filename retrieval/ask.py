@@ -18,7 +18,7 @@ from retrieval.strategies.direct import read_directly
 from retrieval.strategies.extract import read_evidence
 from retrieval.strategies.notes import read_with_notes
 from retrieval.strategies.reflect import read_reflecting
-from retrieval.strategies.task import Event, Note, Strategy, Task, add_usage
+from retrieval.strategies.task import Event, Note, Strategy, Task
 from retrieval.strategies.thoughts import draw_thoughts
 
 # Thoughts are drawn before the search; what was found is read directly. Auto has chosen one of these before.
@@ -56,7 +56,7 @@ class Asked:
     @property
     def usage(self) -> Usage:
         """The tokens and calls of all that the model was asked."""
-        return add_usage(self.spent, self.answer.usage)
+        return self.spent + self.answer.usage
 
     @property
     def stages(self) -> list[Stage]:

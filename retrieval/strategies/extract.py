@@ -7,6 +7,7 @@ is looked for in the passage it is said to stand in, and dropped where it does n
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from memory_graph.errors import GeneratorError, GeneratorOutputInvalid
@@ -31,8 +32,9 @@ async def read_evidence(task: Task, params: ExtractParams | None = None) -> Asyn
     try:
         evidence = await _collect(task, params or ExtractParams()) if task.hits else []
     except GeneratorError as error:
-        async for event in task.answer_around(error):
-            yield event
+        async with aclosing(task.answer_around(error)) as events:
+            async for event in events:
+                yield event
         return
     if task.hits and not evidence:
         task.give_way("no sentence of evidence stands in its passage")
@@ -40,8 +42,9 @@ async def read_evidence(task: Task, params: ExtractParams | None = None) -> Asyn
         yield task.note(Note(text=one.text, passage_ids=(one.passage_id,), question=task.question, kept=True))
     # The evidence is what the answer is checked against as well, so that the citations are the evidence.
     whole = replace(task.params, sentences=None)
-    async for answered in task.answer(evidence, params=whole) if evidence else task.answer(task.hits):
-        yield answered
+    async with aclosing(task.answer(evidence, params=whole) if evidence else task.answer(task.hits)) as events:
+        async for answered in events:
+            yield answered
 
 
 async def _collect(task: Task, params: ExtractParams) -> list[Hit]:

@@ -7,6 +7,7 @@ dropped at once, and a round that found nothing new ends the search without a ca
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from memory_graph.errors import GeneratorError, GeneratorOutputInvalid
@@ -71,24 +72,28 @@ async def read_with_notes(task: Task, params: NoteParams | None = None) -> Async
     params = params or NoteParams()
     if not task.hits:
         task.tell("notes", stopped="no_passages")
-        async for event in task.answer(task.hits):
-            yield event
+        async with aclosing(task.answer(task.hits)) as events:
+            async for event in events:
+                yield event
         return
     try:
         best = await _write(task, params, task.hits, _Draft(), "note")
     except GeneratorError as error:
         task.tell("notes", stopped="generator_failed")
-        async for event in task.answer_around(error):
-            yield event
+        async with aclosing(task.answer_around(error)) as events:
+            async for event in events:
+                yield event
         return
     yield task.note(best.to_note(task.hits, task.question, kept=True))
     loop = _Loop(task, params, best)
-    async for note in loop.run():
-        yield note
+    async with aclosing(loop.run()) as events:
+        async for note in events:
+            yield note
     if not loop.best.facts:
         task.give_way("the note holds no fact that stands in its passages")
-    async for answered in task.answer(task.hits, loop.best.facts):
-        yield answered
+    async with aclosing(task.answer(task.hits, loop.best.facts)) as events:
+        async for answered in events:
+            yield answered
 
 
 class _Loop:

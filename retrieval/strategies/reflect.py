@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from memory_graph.errors import GeneratorError, GeneratorOutputInvalid
@@ -57,8 +58,9 @@ async def read_reflecting(task: Task, params: ReflectParams | None = None) -> As
     try:
         reads = await _decides_to_read(task, params)
     except GeneratorError as error:
-        async for event in task.answer_around(error):
-            yield event
+        async with aclosing(task.answer_around(error)) as events:
+            async for event in events:
+                yield event
         return
     if not reads:
         for one in task.deliver(Answer(text=NOT_ASKED_ANSWER, found=False)):

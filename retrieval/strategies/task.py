@@ -6,6 +6,7 @@ import json
 import time
 from asyncio import to_thread
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -85,7 +86,7 @@ class Task:
 
     def count(self, result: Answer) -> None:
         """Count the call that made an answer: its tokens, and its failure if it failed."""
-        self.usage = add_usage(self.usage, result.usage)
+        self.usage = self.usage + result.usage
         if result.fallback_reason:
             self.failures += 1
             self.unreadable += result.fallback_reason.startswith(GeneratorOutputInvalid.code)
@@ -114,7 +115,7 @@ class Task:
             try:
                 return read(parse_json(reply.text)), reply.usage
             except GeneratorOutputInvalid:
-                self.usage = add_usage(self.usage, reply.usage)
+                self.usage = self.usage + reply.usage
                 raise
 
         return await self._measured(name, call)
@@ -133,7 +134,7 @@ class Task:
         detail: dict[str, Any] = {}
         try:
             result, usage = await call()
-            self.usage = add_usage(self.usage, usage)
+            self.usage = self.usage + usage
             detail = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
             return result
         except GeneratorError as error:
@@ -162,9 +163,10 @@ class Task:
         """Answer from hits, or from statements about them: pieces if the answer is streamed, then the whole."""
         start, params = time.perf_counter(), params or self.params
         if self.streaming:
-            async for event in stream_answer(self.question, hits, self.generator, params, statements):
-                self.answer_ms = (time.perf_counter() - start) * 1000
-                yield event
+            async with aclosing(stream_answer(self.question, hits, self.generator, params, statements)) as events:
+                async for event in events:
+                    self.answer_ms = (time.perf_counter() - start) * 1000
+                    yield event
             return
         result = await answer(self.question, hits, self.generator, params, statements)
         self.answer_ms = (time.perf_counter() - start) * 1000
@@ -177,8 +179,9 @@ class Task:
         """
         self.give_way(error)
         if isinstance(error, GeneratorOutputInvalid):
-            async for event in self.answer(self.hits):
-                yield event
+            async with aclosing(self.answer(self.hits)) as events:
+                async for event in events:
+                    yield event
             return
         for one in self.deliver(fall_back(error, self.question, self.hits)):
             yield one
@@ -186,15 +189,6 @@ class Task:
     def deliver(self, result: Answer) -> list[Token | Done]:
         """Return the events of an answer that is there already."""
         return [Token(result.text), Done(result)] if self.streaming else [Done(result)]
-
-
-def add_usage(one: Usage, other: Usage) -> Usage:
-    """Return the tokens and calls of both."""
-    return Usage(
-        prompt_tokens=one.prompt_tokens + other.prompt_tokens,
-        completion_tokens=one.completion_tokens + other.completion_tokens,
-        calls=one.calls + other.calls,
-    )
 
 
 def parse_json(text: str) -> Any:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from memory_graph.types import Hit
 from retrieval.answer import AnswerParams, Token
-from retrieval.ask import ask_streaming
+from retrieval.ask import begin, finish
 from retrieval.generator import Delta, Message
-from retrieval.search import SearchRequest, SearchResult
+from retrieval.search import Searcher, SearchRequest, SearchResult
 from retrieval.testing import ScriptedGenerator
 
 
@@ -30,13 +30,20 @@ class Endless(ScriptedGenerator):
             self.stopped = True
 
 
-def test_closing_an_answers_stream_closes_the_generators() -> None:
-    hit = Hit(passage_id=1, document_id="d", title="T", text="It goes on.", score=1.0, rank=1)
-    found = SearchResult(hits=[hit], version=1, collection_id=1, fallback_reason=None, stages=[])
+class FoundSearcher:
+    """Has found already what is asked for."""
 
+    def search(self, collection: str, request: SearchRequest) -> SearchResult:
+        hit = Hit(passage_id=1, document_id="d", title="T", text="It goes on.", score=1.0, rank=1)
+        return SearchResult(hits=[hit], version=1, collection_id=1, fallback_reason=None, stages=[])
+
+
+def test_closing_an_answers_stream_closes_the_generators() -> None:
     async def scenario() -> None:
-        generator = Endless([])
-        events = ask_streaming(found, generator, SearchRequest(query="How long?"), AnswerParams())
+        generator, request = Endless([]), SearchRequest(query="How long?")
+        searcher = cast(Searcher, FoundSearcher())
+        task = await begin(searcher, generator, "memory", request, AnswerParams(), streaming=True)
+        events = finish(task)
         assert isinstance(await anext(events), Token)
         await events.aclose()
         assert generator.stopped

@@ -71,7 +71,9 @@ def _too_many(retry_after: str) -> Handler:
 
 
 @pytest.mark.parametrize(
-    "failing", [*(reply_status(status, {}) for status in (429, 502, 503, 504)), _reset, _close], ids=str
+    "failing",
+    [*(reply_status(status, {}) for status in (429, 502, 503, 504)), _reset, _close],
+    ids=["429", "502", "503", "504", "reset", "closed"],
 )
 def test_a_named_failure_is_tried_again_until_it_passes(failing: Handler) -> None:
     async def scenario() -> None:
