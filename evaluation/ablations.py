@@ -25,14 +25,12 @@ WALK_VARIANTS = (
     FULL_WALK,
     Variant(name="without names in the question", params=GraphParams(phrase_share=0.0)),
     Variant(name="without words", params=GraphParams(lexical_weight=0.0)),
-    Variant(
-        name="without sharpness: a twentieth of the weights", params=GraphParams(dense_weight=1, lexical_weight=0.3)
-    ),
-    Variant(name="without the walk: where it starts from", ranking="base"),
+    Variant(name="without sharp seeds", params=GraphParams(dense_weight=1, lexical_weight=0.3)),
+    Variant(name="without the walk", ranking="base"),
     Variant(name="without the guard", params=GraphParams(guard=0)),
-    Variant(name="without names found again: only where an extractor or a title put them", view=WITHOUT_SCAN),
+    Variant(name="without names found again", view=WITHOUT_SCAN),
     Variant(name="without titles as names", view=WITHOUT_TITLES),
-    Variant(name="without counts: a name that stands often is held once", view=COUNTED_ONCE),
+    Variant(name="without counts of names", view=COUNTED_ONCE),
     *(Variant(name=f"damping {damping}", params=with_damping(damping)) for damping in (0.25, 0.75, 0.85)),
     Variant(name="by vector alone", ranking="dense"),
 )

@@ -15,8 +15,8 @@ from evaluation.ways import Way
 from ingest.pipeline import Learner
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, UnreadableDocument
-from memory_graph.store.jobs import Job
 from memory_graph.store.collections import get_collection
+from memory_graph.store.jobs import Job
 from memory_graph.store.reading import Changes, passage_names, read_changes
 from retrieval.embedder import Embedder
 from retrieval.search import Searcher
