@@ -32,7 +32,7 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingParams:
-    """``folds`` for the cross-validation; ``seeds`` forests of ``trees`` trees are averaged.
+    """``folds`` for the cross-validation; ``seeds`` forests of ``trees`` trees are averaged, from ``first_seed`` on.
 
     A tree has ``leaves`` leaves. There are few sub-questions, so each counts ``sub_question_weight`` times: what one
     hop needs must not be forgotten.
@@ -40,6 +40,7 @@ class TrainingParams:
 
     folds: int = 5
     seeds: int = 3
+    first_seed: int = 0
     trees: int = 400
     leaves: int = 8
     sub_question_weight: float = 4.0
@@ -184,7 +185,7 @@ def fit_trees(
     nodes: list[tuple[int, float, int, int]] = []
     values: list[float] = []
     roots = []
-    for seed in range(params.seeds):
+    for seed in range(params.first_seed, params.first_seed + params.seeds):
         forest = lightgbm.train(
             {
                 **(objective if look == 2 else {"objective": "binary"}),
