@@ -6,15 +6,18 @@ anew without them, and every question is ranked by forests that were not grown f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from evaluation.asked import Scores, Taught
 from evaluation.metrics import Estimate, estimate_difference
-from evaluation.ranker_training import Scores, Taught, TrainingParams, cross_validate, look_at_all
+from evaluation.ranker_training import Progress, TrainingParams, cross_validate, look_at_all, rank, score
+from evaluation.remade import COUNTED_ONCE, WITHOUT_SCAN, WITHOUT_TITLES
 from evaluation.variants import Variant, embed_questions, score_variant, with_damping
 from retrieval.chain_ranking import Encode
-from retrieval.chains import SECOND_FEATURES, ChainParams
+from retrieval.chains import LINK_KINDS, SECOND_FEATURES, ChainParams
 from retrieval.graph_search import GraphParams
+from retrieval.links import LINK_COLUMNS
 
 FULL_WALK = Variant(name="the walk")
 
@@ -22,12 +25,13 @@ WALK_VARIANTS = (
     FULL_WALK,
     Variant(name="without names in the question", params=GraphParams(phrase_share=0.0)),
     Variant(name="without words", params=GraphParams(lexical_weight=0.0)),
-    Variant(
-        name="without sharpness: a twentieth of the weights", params=GraphParams(dense_weight=1, lexical_weight=0.3)
-    ),
-    Variant(name="without the walk: where it starts from", ranking="base"),
+    Variant(name="without sharp seeds", params=GraphParams(dense_weight=1, lexical_weight=0.3)),
+    Variant(name="without the walk", ranking="base"),
     Variant(name="without the guard", params=GraphParams(guard=0)),
-    Variant(name="damping 0.5, as published", params=with_damping(0.5)),
+    Variant(name="without names found again", view=WITHOUT_SCAN),
+    Variant(name="without titles as names", view=WITHOUT_TITLES),
+    Variant(name="without counts of names", view=COUNTED_ONCE),
+    *(Variant(name=f"damping {damping}", params=with_damping(damping)) for damping in (0.3, 0.5, 0.85)),
     Variant(name="by vector alone", ranking="dense"),
 )
 
@@ -36,27 +40,29 @@ def _begin(*beginnings: str) -> frozenset[str]:
     return frozenset(name for name in SECOND_FEATURES if name.startswith(beginnings))
 
 
-def _end(*endings: str) -> frozenset[str]:
-    return frozenset(name for name in SECOND_FEATURES if name.endswith(endings))
-
-
-_TITLES = _begin("title_", "part_", "back_link")
+# What leads over names of each kind, and what the words of both passages cover together.
+_LINKS = {kind: frozenset(f"{kind}_{column}" for column in (*LINK_COLUMNS, "gain", "union")) for kind in LINK_KINDS}
+_BACK = _begin("back_link")
 
 COLUMNS = {
     "without bridged questions": _begin("bridge"),
-    "without links over names": _begin("name_"),
-    "without titles": _TITLES,
-    "without any link": _TITLES | _begin("name_"),
-    "without words": _begin("lexical", "covered") | _end("_gain", "_union"),
+    "without links over titles": _LINKS["title"],
+    "without links over a part of a title": _LINKS["part"],
+    "without links over names": _LINKS["name"],
+    "without any link": _BACK.union(*_LINKS.values()),
+    "without titles": _begin("title_"),
+    "without words": _begin("lexical", "covered")
+    | {f"{kind}_{end}" for kind in LINK_KINDS for end in ("gain", "union")},
     "without the names of the question": _begin("phrase"),
-    "without the walk's scores": _begin("walk"),
+    # The leads of the first look are the walk's best, and their strengths its scores.
+    "without the walk's scores": _begin("walk") | {"lead", "lead_place"},
     "without likeness to the leads": _begin("like_"),
-    "without margins": _end("_lead"),
+    "without margins": frozenset(name for name in SECOND_FEATURES if name.endswith("_lead")),
 }
-"""The columns that belong to each ingredient of the chain ranker."""
+"""The columns that belong to each ingredient of the chain ranker; some belong to two."""
 
 FASTER = TrainingParams(seeds=1, trees=200, learning_rate=0.05)
-"""A third of the seeds and half of the trees: a dozen rankers are grown, and compared with each other alone."""
+"""A third of the forests, of half as many trees: a dozen rankers are grown, to be compared with each other alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,21 +85,34 @@ def ablate_ranker(
     sets: Sequence[Taught],
     encode: Encode,
     params: TrainingParams = FASTER,
-    progress: Callable[[str, float], None] = lambda stage, share: None,
+    progress: Progress = lambda stage, share: None,
 ) -> dict[str, list[Ablation]]:
-    """Return the ablations of the chain ranker by kind of question, the whole ranker first."""
+    """Return the ablations of the chain ranker by kind of question, the whole ranker first.
+
+    Without some columns both forests are grown anew, and the second look follows what the first one thinks then. The
+    candidates, which channels and links bring, stay. One ranker lacks nothing and is grown with other random numbers:
+    what it differs by is chance. ``encode`` should remember, as most bridged questions come again.
+    Errors: ``InvalidInput`` for fewer groups of questions than folds.
+    """
     graph, chains = GraphParams(), ChainParams()
     examples = look_at_all(sets, encode, graph, chains, params, progress)
-    one_look, whole = cross_validate(examples, encode, graph, chains, params)
-    found = [replace(whole, name="the chain ranker"), replace(one_look, name="without the second look")]
-    cases = [
-        *((name, graph, chains, without) for name, without in COLUMNS.items()),
-        ("without the guard", replace(graph, guard=0), chains, frozenset()),
-        ("without the rule for short questions", graph, replace(chains, short=0), frozenset()),
+    cross_validate(examples, encode, chains, params)
+    unguarded, unruled = replace(graph, guard=0), replace(chains, short=0)
+    found = [
+        score("the chain ranker", examples, lambda one: rank(one, 2, graph, chains)),
+        score("without the second look", examples, lambda one: rank(one, 1, graph, chains)),
+        score("without the guard", examples, lambda one: rank(one, 2, unguarded, chains)),
+        score("without the rule for short questions", examples, lambda one: rank(one, 2, graph, unruled)),
+        score("without both", examples, lambda one: rank(one, 2, unguarded, unruled)),
     ]
-    for number, (name, of_graph, of_chains, without) in enumerate(cases, start=1):
-        _, two_looks = cross_validate(examples, encode, of_graph, of_chains, params, without=without)
-        found.append(replace(two_looks, name=name))
+    by_chance = replace(params, first_seed=params.first_seed + params.seeds)
+    cases = [
+        ("with other random numbers", by_chance, frozenset()),
+        *((name, params, without) for name, without in COLUMNS.items()),
+    ]
+    for number, (name, grown, without) in enumerate(cases, start=1):
+        cross_validate(examples, encode, chains, grown, without=without)
+        found.append(score(name, examples, lambda one: rank(one, 2, graph, chains)))
         progress("rankers", number / len(cases))
     return _compare(found)
 

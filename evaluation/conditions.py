@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from evaluation.metrics import Estimate
-from evaluation.report import SHOWN, label_measure
+from evaluation.report import SHOWN, label_measure, make_markdown_table
 from evaluation.retrieval_eval import Scores
 from evaluation.ways import Way
 from memory_graph.errors import InvalidInput
@@ -132,14 +132,13 @@ def describe_verdict(verdict: Verdict) -> str:
 def make_markdown(conditions: Iterable[Condition]) -> str:
     """Return the expected scores as a Markdown table in per cent, one row a condition."""
     rows = [["condition", "set", "search", *(label_measure(measure) for measure in SHOWN), "±"]]
-    rows.append(["---" if column < 3 else "---:" for column in range(len(rows[0]))])
     for condition in conditions:
         questions = f" ({condition.limit} questions)" if condition.limit else ""
         triples = f", {condition.openie}" if condition.openie else ""
         scores = [f"{condition.expect[one]:.1f}" if one in condition.expect else "–" for one in SHOWN]
         tolerance = f"{condition.tolerance:.1f}"
         rows.append([condition.name, condition.set + triples + questions, condition.way.name, *scores, tolerance])
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+    return make_markdown_table(rows, texts=3)
 
 
 def _is_missed(condition: Condition, measure: str, measured: Estimate) -> bool:

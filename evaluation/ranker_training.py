@@ -7,17 +7,14 @@ into which a multi-hop one was taken apart stay with it, and stand guard over wh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.datasets import Dataset
-from evaluation.metrics import Estimate, estimate_mean, recall_at_k
+from evaluation.asked import SUB_QUESTION, Asked, Scores, Taught, score_rankings
 from memory_graph.errors import InvalidInput
 from retrieval.chain_ranking import Encode, First, Second, look_again, look_first, stays_ahead
 from retrieval.chains import FEATURES, SECOND_FEATURES, ChainParams
@@ -25,18 +22,17 @@ from retrieval.graph_search import GraphParams, guard
 from retrieval.ranker import ChainRanker, Trees
 from retrieval.scene import Scene, look
 from retrieval.stages import Stages
-from retrieval.view import View
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-SUB_QUESTION = "sub-question"
-KS = (2, 5, 10)
+Progress = Callable[[str, float], None]
+"""Hears what is going on, and how far it is, 0..1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingParams:
-    """``folds`` for the cross-validation; ``seeds`` forests of ``trees`` trees are averaged.
+    """``folds`` for the cross-validation; ``seeds`` forests of ``trees`` trees are averaged, from ``first_seed`` on.
 
     A tree has ``leaves`` leaves. There are few sub-questions, so each counts ``sub_question_weight`` times: what one
     hop needs must not be forgotten.
@@ -44,6 +40,7 @@ class TrainingParams:
 
     folds: int = 5
     seeds: int = 3
+    first_seed: int = 0
     trees: int = 400
     leaves: int = 8
     sub_question_weight: float = 4.0
@@ -52,29 +49,9 @@ class TrainingParams:
     truncation: int = 10
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A question to learn from: which documents are gold, and which questions share its fold."""
-
-    question: str
-    gold_ids: tuple[str, ...]
-    group: str
-    type: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Taught:
-    """A set that was learned into a memory: its view, and the document's id of each row of passages."""
-
-    name: str
-    view: View
-    document_of: Sequence[str]
-    questions: Sequence[Asked]
-
-
 @dataclass(eq=False)
 class Example:
-    """A question on its way through both looks."""
+    """A question on its way through both looks, and the scores (k,) of its candidates at each: empty before it."""
 
     taught: Taught
     asked: Asked
@@ -82,61 +59,13 @@ class Example:
     gold: Ints
     first: First
     fold: int
-    probabilities: Floats = field(default_factory=lambda: np.zeros(0))
     second: Second | None = None
+    scores: dict[int, Floats] = field(default_factory=dict)
 
     def described(self, look: int) -> tuple[Ints, Floats]:
         """Return the rows and descriptions of the first or the second look."""
         found = self.first if look == 1 or self.second is None else self.second
         return found.candidates.rows, found.candidates.features
-
-
-def read_sub_questions(folder: Path, dataset: Dataset) -> list[Asked]:
-    """Return the single-hop questions of a set whose lines have a ``decomposition``, answers put in for ``#1``, ….
-
-    Those that are no sentence ("Carl Zeiss >> country") are left out.
-    """
-    known, found = {document.id for document in dataset.documents}, []
-    for line in (folder / "questions.jsonl").read_text(encoding="utf-8").splitlines():
-        raw = json.loads(line) if line.strip() else {}
-        answers: list[str] = []
-        for step in raw.get("decomposition", ()):
-            text = step["question"]
-            for number, answer in enumerate(answers, start=1):
-                text = text.replace(f"#{number}", answer)
-            answers.append(step["answer"])
-            if ">>" not in text and step["gold_id"] in known:
-                group, gold = f"{dataset.name}/{raw['id']}", (step["gold_id"],)
-                found.append(Asked(question=text, gold_ids=gold, group=group, type=SUB_QUESTION))
-    return found
-
-
-def questions_of(dataset: Dataset) -> list[Asked]:
-    """Return the questions of a set that have gold documents."""
-    return [
-        Asked(question=one.question, gold_ids=one.gold_ids, group=f"{dataset.name}/{one.id}", type=dataset.name)
-        for one in dataset.questions
-        if one.gold_ids
-    ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """Recall at 2, 5 and 10 of one way of ranking, by kind of question: each scored without having learned from it.
-
-    ``values`` are those of the questions, in their order.
-    """
-
-    name: str
-    values: dict[str, dict[int, list[float]]]
-
-    @property
-    def recall(self) -> dict[str, dict[int, Estimate]]:
-        """The means with their intervals."""
-        return {
-            kind: {k: estimate for k, found in by_k.items() if (estimate := estimate_mean(found))}
-            for kind, by_k in self.values.items()
-        }
 
 
 def train(
@@ -146,19 +75,21 @@ def train(
     graph: GraphParams | None = None,
     chains: ChainParams | None = None,
     params: TrainingParams | None = None,
-    progress: Callable[[str, float], None] = lambda stage, share: None,
+    progress: Progress = lambda stage, share: None,
     seed: int = 0,
 ) -> tuple[ChainRanker, list[Scores]]:
     """Learn weights from all sets, and score them by cross-validation.
 
-    ``progress`` hears what is going on and how far, 0..1. Errors: ``InvalidInput`` for fewer groups than folds.
+    Errors: ``InvalidInput`` for fewer groups than folds.
     """
     graph, chains, params = graph or GraphParams(), chains or ChainParams(), params or TrainingParams()
     examples = look_at_all(sets, encode, graph, chains, params, progress, seed)
+    cross_validate(examples, encode, chains, params, progress)
     scores = [
         score("dense", examples, lambda one: [*one.scene.dense]),
-        score("walk", examples, lambda one: guarded(one, one.scene.walked, graph)),
-        *cross_validate(examples, encode, graph, chains, params, progress),
+        score("walk", examples, lambda one: _guarded(one, one.scene.walked, graph)),
+        score("one look", examples, lambda one: rank(one, 1, graph, chains)),
+        score("two looks", examples, lambda one: rank(one, 2, graph, chains)),
     ]
     return ChainRanker(first=fit_trees(examples, 1, params), second=fit_trees(examples, 2, params)), scores
 
@@ -166,31 +97,32 @@ def train(
 def cross_validate(
     examples: Sequence[Example],
     encode: Encode,
-    graph: GraphParams,
     chains: ChainParams,
     params: TrainingParams,
-    progress: Callable[[str, float], None] = lambda stage, share: None,
+    progress: Progress = lambda stage, share: None,
     without: frozenset[str] = frozenset(),
-) -> list[Scores]:
-    """Score "one look" and "two looks", each question by forests that were grown without its fold.
+) -> None:
+    """Score every example at both looks by forests that were grown without its fold, and do not see some columns.
 
-    The forests do not see the columns ``without``. Examples keep their second look.
+    The examples keep the scores, and the second look that follows from those of the first.
     """
+    _score_unseen(examples, 1, params, progress, without)
+    for number, one in enumerate(examples):
+        one.second = look_again(one.scene, one.first, one.scores[1], chains, encode)
+        progress("second look", (number + 1) / len(examples))
+    _score_unseen(examples, 2, params, progress, without)
+
+
+def _score_unseen(
+    examples: Sequence[Example], look: int, params: TrainingParams, progress: Progress, without: frozenset[str]
+) -> None:
     for fold in range(params.folds):
-        model = fit_trees([one for one in examples if one.fold != fold], 1, params, without)
+        forest = fit_trees([one for one in examples if one.fold != fold], look, params, without)
         for one in examples:
             if one.fold == fold:
-                one.probabilities = model.predict(one.first.candidates.features)
-    scores = [score("one look", examples, lambda one: _ranked(one, 1, one.probabilities, graph, chains))]
-    for number, one in enumerate(examples):
-        one.second = look_again(one.scene, one.first, one.probabilities, chains, encode)
-        progress("second look", (number + 1) / len(examples))
-    ranked: dict[int, Floats] = {}
-    for fold in range(params.folds):
-        forest = fit_trees([one for one in examples if one.fold != fold], 2, params, without)
-        ranked |= {id(one): forest.predict(one.described(2)[1]) for one in examples if one.fold == fold}
-        progress("cross-validation", (fold + 1) / params.folds)
-    return [*scores, score("two looks", examples, lambda one: _ranked(one, 2, ranked[id(one)], graph, chains))]
+                one.scores[look] = forest.predict(one.described(look)[1])
+        if look == 2:
+            progress("cross-validation", (fold + 1) / params.folds)
 
 
 def look_at_all(
@@ -199,7 +131,7 @@ def look_at_all(
     graph: GraphParams,
     chains: ChainParams,
     params: TrainingParams,
-    progress: Callable[[str, float], None] = lambda stage, share: None,
+    progress: Progress = lambda stage, share: None,
     seed: int = 0,
 ) -> list[Example]:
     """Take a first look for every question, and deal the questions to folds.
@@ -253,7 +185,7 @@ def fit_trees(
     nodes: list[tuple[int, float, int, int]] = []
     values: list[float] = []
     roots = []
-    for seed in range(params.seeds):
+    for seed in range(params.first_seed, params.first_seed + params.seeds):
         forest = lightgbm.train(
             {
                 **(objective if look == 2 else {"objective": "binary"}),
@@ -296,26 +228,20 @@ def _take_apart(node: dict[str, Any], nodes: list[tuple[int, float, int, int]], 
     return place
 
 
-def _ranked(one: Example, look: int, scores: Floats, graph: GraphParams, chains: ChainParams) -> list[int]:
-    rows, _ = one.described(look)
+def rank(one: Example, look: int, graph: GraphParams, chains: ChainParams) -> list[int]:
+    """Return the candidates of a look by their scores, best first, guarded as searches do."""
+    (rows, _), scores = one.described(look), one.scores[look]
     order = np.lexsort((one.taught.view.orders.rows[rows], -scores.round(12)))
     found, nearest = rows[order].tolist(), one.scene.dense[:1].tolist()
     ahead = stays_ahead(found, scores[order].tolist(), nearest, len(one.scene.question.tokens), chains)
-    kept = guarded(one, rows[order], graph)
+    kept = _guarded(one, rows[order], graph)
     return guard(kept, nearest, 2) if ahead else kept
 
 
-def guarded(one: Example, rows: Ints, graph: GraphParams) -> list[int]:
-    """Return a ranking with the passages nearest to the question among its first, as searches do."""
+def _guarded(one: Example, rows: Ints, graph: GraphParams) -> list[int]:
     return guard(rows.tolist(), one.scene.dense[: graph.guard].tolist(), graph.guard_within)
 
 
 def score(name: str, examples: Sequence[Example], rank: Callable[[Example], list[int]]) -> Scores:
     """Score a way of ranking rows of passages."""
-    values: dict[str, dict[int, list[float]]] = {}
-    for one in examples:
-        documents = list(dict.fromkeys(one.taught.document_of[row] for row in rank(one)))
-        for k in KS:
-            of_kind = values.setdefault(one.asked.type, {}).setdefault(k, [])
-            of_kind.append(recall_at_k(one.asked.gold_ids, documents, k))
-    return Scores(name=name, values=values)
+    return score_rankings(name, ((one.taught, one.asked, rank(one)) for one in examples))

@@ -46,6 +46,15 @@ def label_measure(measure: str) -> str:
     return f"{_LABELS.get(name, name)}{at}{k}"
 
 
+def make_markdown_table(rows: Sequence[Sequence[str]], *, texts: int) -> str:
+    """Write the names of columns, of which the first ``texts`` hold no numbers, and rows of cells as Markdown."""
+    header, *others = rows
+    line = ["---" if column < texts else "---:" for column in range(len(header))]
+    return "".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in (header, line, *others)
+    )
+
+
 def tabulate_retrieval(reports: Sequence[RetrievalReport]) -> Table:
     """Lay out the retrieval reports of one set, one column a way; a measure that a report lacks is left blank."""
     sets = ", ".join(dict.fromkeys(f"{report.dataset} ({report.n_questions} questions)" for report in reports))

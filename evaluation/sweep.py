@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from evaluation.asked import Taught
 from evaluation.metrics import Estimate
-from evaluation.ranker_training import Taught
+from evaluation.ranker_training import Progress
 from evaluation.variants import Ranking, Variant, embed_questions, score_variant, with_damping
 from retrieval.chain_ranking import Encode
 from retrieval.graph_search import GraphParams
@@ -16,6 +17,7 @@ SWEPT: dict[str, tuple[float, ...]] = {
     "phrase_share": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7),
     "dense_weight": (5.0, 10.0, 15.0, 20.0, 30.0, 40.0),
     "lexical_weight": (0.0, 2.0, 4.0, 6.0, 8.0, 12.0),
+    "guard_within": (2, 3, 4, 5, 7, 10),
     "seeds": (20, 50, 100, 200, 400),
     "damping": (0.3, 0.4, 0.5, 0.6, 0.7, 0.85),
     "hybrid_weight": (0.0, 0.05, 0.1, 0.2, 0.3, 0.5),
@@ -33,9 +35,7 @@ class Tried:
     recall: dict[str, dict[int, Estimate]]
 
 
-def sweep(
-    sets: Sequence[Taught], encode: Encode, progress: Callable[[str, float], None] = lambda stage, share: None
-) -> list[Tried]:
+def sweep(sets: Sequence[Taught], encode: Encode, progress: Progress = lambda stage, share: None) -> list[Tried]:
     """Try each value of each parameter."""
     embedded = embed_questions(sets, encode)
     pairs = [(name, value) for name, values in SWEPT.items() for value in values]

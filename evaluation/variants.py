@@ -9,8 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.metrics import recall_at_k
-from evaluation.ranker_training import KS, Scores, Taught
+from evaluation.asked import Scores, Taught, score_rankings
 from retrieval.graph_search import GraphParams, fuse, guard
 from retrieval.scene import Query, link, look, match_words
 from retrieval.stages import Stages
@@ -20,11 +19,15 @@ Ranking: TypeAlias = Literal["walk", "base", "hybrid", "dense"]
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A way of ranking under a name: by the walk, by the passages it starts from, by hybrid or by vector alone."""
+    """A way of ranking under a name: by the walk, by the passages it starts from, by hybrid or by vector alone.
+
+    ``view`` names one of the views that were remade; if it is empty the set's own is searched.
+    """
 
     name: str
     ranking: Ranking = "walk"
     params: GraphParams = field(default_factory=GraphParams)
+    view: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,20 +45,17 @@ def embed_questions(sets: Sequence[Taught], encode: Callable[[list[str]], NDArra
 
 def score_variant(sets: Sequence[Embedded], variant: Variant) -> Scores:
     """Return recall of a variant, by kind of question."""
-    values: dict[str, dict[int, list[float]]] = {}
-    for one in sets:
-        for asked, vector in zip(one.taught.questions, one.vectors, strict=True):
-            rows = rank(one.taught, asked.question, vector, variant)
-            documents = list(dict.fromkeys(one.taught.document_of[row] for row in rows))
-            for k in KS:
-                of_kind = values.setdefault(asked.type, {}).setdefault(k, [])
-                of_kind.append(recall_at_k(asked.gold_ids, documents, k))
-    return Scores(name=variant.name, values=values)
+    ranked = (
+        (one.taught, asked, rank(one.taught, asked.question, vector, variant))
+        for one in sets
+        for asked, vector in zip(one.taught.questions, one.vectors, strict=True)
+    )
+    return score_rankings(variant.name, ranked)
 
 
 def rank(taught: Taught, question: str, vector: Query, variant: Variant) -> list[int]:
     """Return rows of passages, best first."""
-    view, params = taught.view, variant.params
+    view, params = taught.remade[variant.view] if variant.view else taught.view, variant.params
     dense, _ = view.index.search(vector, params.seeds, ties=view.orders.rows)
     if variant.ranking == "dense":
         return list(dense.tolist())

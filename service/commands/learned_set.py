@@ -15,8 +15,9 @@ from evaluation.ways import Way
 from ingest.pipeline import Learner
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, UnreadableDocument
+from memory_graph.store.collections import get_collection
 from memory_graph.store.jobs import Job
-from memory_graph.store.reading import passage_names
+from memory_graph.store.reading import Changes, passage_names, read_changes
 from retrieval.embedder import Embedder
 from retrieval.search import Searcher
 from retrieval.view import View
@@ -59,6 +60,11 @@ class LearnedSet:
         with self._database.read() as connection:
             names = passage_names(connection, collection_id)
         return view, [names[int(passage)][0] for passage in view.passage_ids]
+
+    def changes(self) -> Changes:
+        """Return all that this memory holds as the rows that views are made of."""
+        with self._database.read() as connection:
+            return read_changes(connection, get_collection(connection, COLLECTION), 0)
 
     def searcher(self, way: Way) -> Searcher:
         """Return what searches this memory in this way; it has searched once, so that no question pays for loading."""

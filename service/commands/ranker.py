@@ -14,8 +14,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from evaluation.asked import Scores
 from evaluation.datasets import load_dataset
-from evaluation.ranker_training import Scores, TrainingParams, train
+from evaluation.ranker_training import TrainingParams, train
 from evaluation.report import format_estimate
 from memory_graph.errors import InvalidInput, SharpwaveError
 from service import __version__

@@ -9,9 +9,10 @@ from typing import Any
 
 from rich.progress import Progress, TimeElapsedColumn
 
+from evaluation.asked import Taught, questions_of, read_sub_questions
 from evaluation.datasets import load_dataset
 from evaluation.memory import RememberingEmbedder
-from evaluation.ranker_training import Taught, questions_of, read_sub_questions
+from evaluation.remade import remake_views
 from memory_graph.errors import InvalidInput
 from retrieval.embedder import Embedder
 from service.commands.learned_set import learn_set
@@ -21,8 +22,10 @@ from service.wiring import open_embedder
 
 
 @contextmanager
-def teach(folders: Sequence[Path]) -> Iterator[tuple[list[Taught], Embedder]]:
+def teach(folders: Sequence[Path], *, remake: bool = False) -> Iterator[tuple[list[Taught], Embedder]]:
     """Learn each set into a memory of its own; the embedder remembers the texts that it was given.
+
+    With ``remake`` each has views besides whose graph was made without an ingredient.
 
     Errors: ``InvalidInput`` for two sets of one name, and for a set without questions that have gold documents.
     """
@@ -36,8 +39,12 @@ def teach(folders: Sequence[Path]) -> Iterator[tuple[list[Taught], Embedder]]:
             questions = [*questions_of(dataset), *read_sub_questions(folder, dataset)]
             if not questions:
                 raise InvalidInput(str(folder), "has no question with gold documents")
-            view, document_of = stack.enter_context(learn_set(settings, dataset)).view()
-            sets.append(Taught(name=dataset.name, view=view, document_of=document_of, questions=questions))
+            learned = stack.enter_context(learn_set(settings, dataset))
+            view, document_of = learned.view()
+            remade = remake_views(learned.changes()) if remake else {}
+            sets.append(
+                Taught(name=dataset.name, view=view, document_of=document_of, questions=questions, remade=remade)
+            )
         yield sets, RememberingEmbedder(open_embedder(settings))
 
 

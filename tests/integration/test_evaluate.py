@@ -54,3 +54,22 @@ def test_eval_goes_on_taking_a_folder(
     assert [report["mode"] for report in reports] == (["dense"] if words else ["dense", "hybrid", "graph"])
     for report in reports:  # of the four that are drawn, some may have no gold documents
         assert 1 <= report["n_questions"] <= 4 if words else report["n_questions"] == 20
+
+
+def test_ingredients_and_values_are_studied(make_installation: Callable[..., Installation], samples: Path) -> None:
+    installation = make_installation()
+    walks = installation.run("eval", "ablations", samples, "--no-ranker", "--json", timeout_s=240).json
+    assert list(walks) == ["walk"]
+    whole, *others = walks["walk"]["samples"]
+    assert whole["differences"] == {}
+    assert len(others) >= 10
+    for one in others:
+        for k, difference in one["differences"].items():
+            assert difference["mean"] == pytest.approx(one["recall"][k]["mean"] - whole["recall"][k]["mean"])
+    tried = installation.run("eval", "sweep", samples, "--json", timeout_s=240).json
+    defaults = [one["recall"]["samples"] for one in tried if one["is_default"] and one["parameter"] != "hybrid_weight"]
+    assert all(recall == whole["recall"] for recall in defaults)
+    report = installation.run("eval", samples, "--mode", "graph", "--rerank", "none", "--json", timeout_s=240).json
+    assert {k: one["mean"] for k, one in report["retrieval"][0]["recall"].items()} == {
+        k: one["mean"] for k, one in whole["recall"].items()
+    }

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from evaluation.datasets import Dataset, Question
-from evaluation.ranker_training import (
-    KS,
-    SUB_QUESTION,
-    Asked,
-    Scores,
-    Taught,
-    TrainingParams,
-    fit_trees,
-    look_at_all,
-    questions_of,
-    read_sub_questions,
-    train,
-)
+from evaluation.asked import KS, SUB_QUESTION, Asked, Scores, Taught
+from evaluation.ranker_training import TrainingParams, fit_trees, look_at_all, train
 from memory_graph.errors import InvalidInput
-from memory_graph.types import Document
 from retrieval.chain_ranking import rank_by_chains
 from retrieval.chains import FEATURES, SECOND_FEATURES, ChainParams
 from retrieval.graph_search import GraphParams
@@ -116,33 +101,6 @@ def test_folds_never_split_a_group(seed: int) -> None:
     assert all(len(found) == 1 for found in folds.values())
     sizes = np.bincount([next(iter(found)) for found in folds.values()], minlength=4)
     assert sorted(sizes.tolist()) == [2, 2, 3, 3]
-
-
-def test_questions_with_gold_documents_are_learned_from() -> None:
-    questions = [
-        Question(id="1", question="Who?", answers=("Ada",), gold_ids=("a", "b")),
-        Question(id="2", question="Nobody?", answers=(), gold_ids=()),
-    ]
-    found = questions_of(Dataset(name="set", documents=(), questions=tuple(questions), split="none"))
-    assert found == [Asked(question="Who?", gold_ids=("a", "b"), group="set/1", type="set")]
-
-
-def test_the_steps_of_a_question_are_questions_of_its_group(tmp_path: Path) -> None:
-    steps = [
-        {"question": "Who drew the tower?", "answer": "Ada", "gold_id": "a"},
-        {"question": "#1 >> place of birth", "answer": "Orrin", "gold_id": "b"},
-        {"question": "Where is #2, where #1 was born?", "answer": "here", "gold_id": "c"},
-        {"question": "What of #3?", "answer": "", "gold_id": "not in the memory"},
-    ]
-    lines = [{"id": "7", "question": "?", "decomposition": steps}, {"id": "8", "question": "?"}]
-    (tmp_path / "questions.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + "\n\n")
-    documents = tuple(Document(id=key, text=key) for key in "abc")
-    found = read_sub_questions(tmp_path, Dataset(name="set", documents=documents, questions=(), split="none"))
-    assert [(one.question, one.gold_ids) for one in found] == [
-        ("Who drew the tower?", ("a",)),
-        ("Where is Orrin, where Ada was born?", ("c",)),
-    ]
-    assert {(one.group, one.type) for one in found} == {("set/7", SUB_QUESTION)}
 
 
 def test_too_few_questions_are_refused() -> None:

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from evaluation.ablations import COLUMNS, FULL_WALK, WALK_VARIANTS, ablate_ranker, ablate_walk
-from evaluation.ranker_training import KS, Asked, Taught, TrainingParams, cross_validate, fit_trees, look_at_all
+from evaluation.asked import KS, Asked, Taught
+from evaluation.ranker_training import TrainingParams, cross_validate, fit_trees, look_at_all
+from evaluation.remade import WITHOUT_SCAN, remake_views
 from evaluation.sweep import SWEPT, change, default_of, sweep
 from evaluation.variants import Embedded, Variant, embed_questions, rank, score_variant
-from retrieval.chains import SECOND_FEATURES, ChainParams
+from retrieval.chains import FEATURES, SECOND_FEATURES, ChainParams
 from retrieval.graph_search import GraphParams
-from tests.unit.scenes import EMBEDDER, view_of
+from retrieval.view import advance, empty_view
+from tests.unit.scenes import EMBEDDER, commit_of
 
 SMALL = TrainingParams(folds=3, seeds=1, trees=8, leaves=4, learning_rate=0.3, least_in_leaf=4)
 
@@ -29,8 +32,14 @@ def taught() -> Taught:
         names += [place, person]
         gold = (str(3 * number), str(3 * number + 1))
         asked.append(Asked(question=f"Who drew the tower of {place}?", gold_ids=gold, group=f"w/{number}", type="w"))
-    document_of = [str(row) for row in range(len(passages))]
-    return Taught(name="w", view=view_of(passages, names), document_of=document_of, questions=asked)
+    changes = commit_of(passages, names)
+    return Taught(
+        name="w",
+        view=advance(empty_view(), changes),
+        document_of=[str(row) for row in range(len(passages))],
+        questions=asked,
+        remade=remake_views(changes),
+    )
 
 
 def _first(taught: Taught, variant: Variant) -> list[int]:
@@ -49,6 +58,16 @@ def test_the_walk_reaches_what_nothing_else_does(taught: Taught) -> None:
     )
     for ranking in ("base", "hybrid", "dense"):
         assert _first(taught, Variant(name=ranking, ranking=ranking))[0] == 0  # type: ignore[arg-type]
+
+
+def test_a_variant_may_search_a_view_that_was_remade(taught: Taught) -> None:
+    """Nothing but the scan found the names of this memory, so that without it the walk goes nowhere."""
+    walked = _first(taught, FULL_WALK)
+    unscanned = _first(taught, Variant(name="u", view=WITHOUT_SCAN))
+    base = _first(taught, Variant(name="b", ranking="base"))
+    assert walked[1] == 1
+    assert unscanned[1] != 1
+    assert unscanned == base
 
 
 def test_a_variant_is_scored_by_kind_of_question(taught: Taught) -> None:
@@ -75,17 +94,36 @@ def test_every_ingredient_of_the_ranker_is_some_of_its_columns() -> None:
     assert len(set(COLUMNS.values())) == len(COLUMNS)
     # Nothing that a passage has from the words of the question alone is called a link, and the other way round.
     assert not COLUMNS["without the walk's scores"] & COLUMNS["without any link"]
+    assert "bridge_gain" not in COLUMNS["without words"]
+    links = [columns for name, columns in COLUMNS.items() if name.startswith("without links over")]
+    assert len(frozenset().union(*links)) == sum(map(len, links)) == 3 * 7
 
 
 def test_forests_do_not_ask_for_columns_that_were_left_out(taught: Taught) -> None:
     pytest.importorskip("lightgbm")
     examples = look_at_all([taught], EMBEDDER.encode, GraphParams(), ChainParams(), SMALL)
-    cross_validate(examples, EMBEDDER.encode, GraphParams(), ChainParams(), SMALL)
+    cross_validate(examples, EMBEDDER.encode, ChainParams(), SMALL)
     whole = fit_trees(examples, 2, SMALL)
     used = {SECOND_FEATURES[column] for column in whole.features}
     assert used
     without = fit_trees(examples, 2, SMALL, frozenset(used))
     assert not used & {SECOND_FEATURES[column] for column in without.features}
+
+
+def test_the_second_look_follows_what_is_thought_without_the_columns(taught: Taught) -> None:
+    pytest.importorskip("lightgbm")
+    examples = look_at_all([taught], EMBEDDER.encode, GraphParams(), ChainParams(), SMALL)
+    cross_validate(examples, EMBEDDER.encode, ChainParams(), SMALL)
+    known = [one.scores[1].copy() for one in examples]
+    used = frozenset(FEATURES[column] for column in fit_trees(examples, 1, SMALL).features)
+    cross_validate(examples, EMBEDDER.encode, ChainParams(), SMALL, without=used)
+    thought = SECOND_FEATURES.index("first")
+    for one, before in zip(examples, known, strict=True):
+        assert not np.array_equal(one.scores[1], before)
+        rows, features = one.described(2)
+        there = np.isin(rows, one.described(1)[0])
+        at = np.searchsorted(one.described(1)[0], rows[there])
+        np.testing.assert_allclose(features[there, thought], one.scores[1][at], atol=1e-9)
 
 
 def test_the_ranker_is_compared_with_itself_without_each_ingredient(taught: Taught) -> None:
@@ -95,9 +133,11 @@ def test_the_ranker_is_compared_with_itself_without_each_ingredient(taught: Taug
     assert [one.name for one in rows] == [
         "the chain ranker",
         "without the second look",
-        *COLUMNS,
         "without the guard",
         "without the rule for short questions",
+        "without both",
+        "with other random numbers",
+        *COLUMNS,
     ]
     assert heard[-1] == 1.0
     assert all(set(one.differences) == set(KS) for one in rows[1:])
