@@ -12,6 +12,7 @@ from rich.console import Console
 
 from evaluation.memory import Learning, learn_documents, time_learning
 from evaluation.report import tabulate_learning
+from ingest.extraction_pool import PooledExtraction
 from ingest.pipeline import Learner
 from memory_graph.database import Database
 from memory_graph.store.jobs import Job
@@ -30,7 +31,7 @@ LEARNING = Learning(
 @pytest.fixture
 def learn(database: Database) -> Callable[[], Job]:
     splitters: Any = {"recursive": ParagraphSplitter()}
-    learner = Learner(database, HashEmbedder(16), CapitalsPool(), splitters)  # type: ignore[arg-type]
+    learner = Learner(database, HashEmbedder(16), PooledExtraction(CapitalsPool()), splitters)  # type: ignore[arg-type]
     documents = [Document(id="d1", title="Ada", text="Ada Quill likes tea.\n\nShe rows.")]
     return lambda: learn_documents(database, learner, "people", documents, split="recursive")
 

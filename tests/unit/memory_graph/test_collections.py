@@ -19,6 +19,7 @@ from memory_graph.store.collections import (
 )
 from memory_graph.store.jobs import NewItem
 from memory_graph.store.queries import add_queries
+from memory_graph.store.replies import Reply, write_replies
 from memory_graph.store.rows import now
 from memory_graph.tables import metadata
 from tests.unit.factories import (
@@ -41,6 +42,8 @@ def _fill(database: Database, name: str) -> int:
     forget_document(database, collection.id, "gone")
     new_job(database, [NewItem(kind="document", name="d", size=1)], job_id=f"job-{name}", collection=name)
     with database.write() as connection:
+        reply = Reply(prompt_hash="p", text_hash="t", document="d", text="{}")
+        write_replies(connection, collection.id, f"job-{name}", [reply])
         query = {
             "id": f"query-{name}",
             "collection_id": collection.id,
