@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
 from typing import Any, TypeAlias
 
 from evaluation.datasets import Dataset, Question
@@ -17,6 +18,7 @@ from evaluation.metrics import (
     token_f1,
 )
 from memory_graph.errors import InvalidInput
+from memory_graph.types import Usage
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,10 @@ class Answered:
     """Whether the quote of every citation occurs in its passage."""
     fallback_reason: str | None
     seconds: float
+    usage: Usage = field(default_factory=Usage)
+    """What the model was asked for this question, in all its calls."""
+    model_seconds: float = 0.0
+    """Those of ``seconds`` in which the model was waited for."""
 
 
 Ask: TypeAlias = Callable[[str], Awaitable[Answered]]
@@ -60,6 +66,8 @@ class QaRow:
     cites_gold: bool | None
     fallback_reason: str | None
     seconds: float
+    usage: Usage
+    model_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +102,11 @@ class QaReport:
     """Answers by the code of their fallback reason, the most frequent first."""
     seconds_median: float
     seconds_p95: float
+    calls_mean: float
+    prompt_tokens_mean: float
+    completion_tokens_mean: float
+    own_ms_median: float
+    """Milliseconds a question of everything but the model."""
     rows: tuple[QaRow, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -133,6 +146,10 @@ async def evaluate_answers(dataset: Dataset, ask: Ask) -> QaReport:
         fallbacks=_count_fallbacks(rows),
         seconds_median=median,
         seconds_p95=p95,
+        calls_mean=fmean(row.usage.calls for row in rows),
+        prompt_tokens_mean=fmean(row.usage.prompt_tokens for row in rows),
+        completion_tokens_mean=fmean(row.usage.completion_tokens for row in rows),
+        own_ms_median=find_median_and_p95([(row.seconds - row.model_seconds) * 1000 for row in rows])[0],
         rows=tuple(rows),
     )
 
@@ -157,6 +174,8 @@ def _judge(question: Question, answered: Answered) -> QaRow:
         cites_gold=not cited.isdisjoint(question.gold_ids) if answered.found and question.gold_ids else None,
         fallback_reason=answered.fallback_reason,
         seconds=answered.seconds,
+        usage=answered.usage,
+        model_seconds=answered.model_seconds,
     )
 
 

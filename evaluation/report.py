@@ -165,6 +165,10 @@ def tabulate_costs(report: QaReport) -> Table:
     _add_columns(table, ["measure"], ["value"])
     _add_row(table, "seconds a question, median", f"{report.seconds_median:.2f}")
     _add_row(table, "seconds a question, p95", f"{report.seconds_p95:.2f}")
+    _add_row(table, "milliseconds of it without the model, median", f"{report.own_ms_median:.0f}")
+    _add_row(table, "calls of the model, mean", f"{report.calls_mean:.1f}")
+    _add_row(table, "tokens of prompts, mean", f"{report.prompt_tokens_mean:.0f}")
+    _add_row(table, "tokens of replies, mean", f"{report.completion_tokens_mean:.0f}")
     _add_row(table, "fallbacks", f"{sum(report.fallbacks.values())} of {report.n_questions}")
     for reason, count in report.fallbacks.items():
         _add_row(table, f"  {reason}", str(count))

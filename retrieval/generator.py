@@ -59,8 +59,11 @@ class Generator(Protocol):
     (``contextlib.aclosing``): the server goes on writing otherwise.
     """
 
-    name: str
-    context_tokens: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def context_tokens(self) -> int: ...
 
     async def complete(
         self,

@@ -21,6 +21,7 @@ import typer
 from memory_graph.errors import InvalidInput, SharpwaveError
 from service import __version__
 from service.commands import (
+    answers,
     bench,
     continual,
     evaluate,
@@ -57,6 +58,7 @@ eval_app = typer.Typer(cls=DefaultGroup)
 eval_app.command(DefaultGroup.default, epilog="See also: sharpwave eval continual --help")(evaluate.evaluate)
 eval_app.command()(continual.continual)
 eval_app.command()(ranker.ranker)
+eval_app.command()(answers.answers)
 eval_app.command()(studies.ablations)
 eval_app.command("sweep")(studies.sweep_parameters)
 app.add_typer(eval_app, name="eval", help="Learn a question set, and say how well its questions are served.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +15,8 @@ from evaluation.books import load_books
 from evaluation.datasets import Dataset, limit_questions, load_dataset
 from evaluation.memory import Learning
 from evaluation.openie import read_openie
-from evaluation.qa_eval import Answered, QaReport, evaluate_answers
+from evaluation.qa_eval import QaReport, evaluate_answers
+from evaluation.reading import Reading, ask_memory
 from evaluation.report import (
     tabulate_answers,
     tabulate_costs,
@@ -30,10 +30,10 @@ from evaluation.report import (
 )
 from evaluation.retrieval_eval import RetrievalReport, compare_reports, evaluate_retrieval, nest_scores
 from evaluation.runs import make_folder, write_runs
+from evaluation.timed_generator import TimedGenerator
 from evaluation.ways import PARITY, WalkMode, Way, combine_ways
 from ingest.splitter import Splitter
 from memory_graph.errors import InvalidInput
-from retrieval.ask import ask
 from service.commands.check import check
 from service.commands.learned_set import COLLECTION, LearnedSet, learn_set
 from service.commands.output import AsJson, console, out, print_json
@@ -208,25 +208,10 @@ def _to_json(
 
 
 async def _grade(learned: LearnedSet, dataset: Dataset, way: Way) -> QaReport:
-    generator = open_generator(learned.settings)
-    params = answer_params(learned.settings)
-    searcher = learned.searcher(way)
-
-    async def answer(question: str) -> Answered:
-        start = time.perf_counter()
-        asked = await ask(searcher, generator, COLLECTION, way.request(question, 5), params)
-        text_of = {hit.passage_id: hit.text for hit in asked.found.hits}
-        return Answered(
-            answer=asked.answer.text,
-            found=asked.answer.found,
-            cited=[(citation.document_id, citation.supported) for citation in asked.answer.citations],
-            quotes_hold=all(citation.quote in text_of[citation.passage_id] for citation in asked.answer.citations),
-            fallback_reason=asked.answer.fallback_reason,
-            seconds=time.perf_counter() - start,
-        )
-
+    generator = TimedGenerator(open_generator(learned.settings))
+    ask = ask_memory(learned.searcher(way), COLLECTION, generator, answer_params(learned.settings), way, Reading())
     try:
         await generator.check()  # the first question shall not pay for loading the model
-        return await evaluate_answers(dataset, answer)
+        return await evaluate_answers(dataset, ask)
     finally:
         await generator.aclose()
