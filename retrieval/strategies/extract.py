@@ -42,7 +42,11 @@ async def read_evidence(task: Task, params: ExtractParams | None = None) -> Asyn
         yield task.note(Note(text=one.text, passage_ids=(one.passage_id,), question=task.question, kept=True))
     # The evidence is what the answer is checked against as well, so that the citations are the evidence.
     whole = replace(task.params, sentences=None)
-    async with aclosing(task.answer(evidence, params=whole) if evidence else task.answer(task.hits)) as events:
+    if evidence:
+        answering = task.answer_or_reread(evidence, params=whole, lacking="the evidence does not hold the answer")
+    else:
+        answering = task.answer(task.hits)
+    async with aclosing(answering) as events:
         async for answered in events:
             yield answered
 

@@ -89,9 +89,12 @@ async def read_with_notes(task: Task, params: NoteParams | None = None) -> Async
     async with aclosing(loop.run()) as events:
         async for note in events:
             yield note
-    if not loop.best.facts:
+    if loop.best.facts:
+        answering = task.answer_or_reread(task.hits, loop.best.facts, lacking="the note does not hold the answer")
+    else:
         task.give_way("the note holds no fact that stands in its passages")
-    async with aclosing(task.answer(task.hits, loop.best.facts)) as events:
+        answering = task.answer(task.hits)
+    async with aclosing(answering) as events:
         async for answered in events:
             yield answered
 

@@ -12,7 +12,17 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from memory_graph.errors import GeneratorError, GeneratorOutputInvalid
 from memory_graph.types import Hit, Usage
-from retrieval.answer import Answer, AnswerParams, Done, Statement, Token, answer, fall_back, stream_answer
+from retrieval.answer import (
+    NOT_IN_MEMORY_ANSWER,
+    Answer,
+    AnswerParams,
+    Done,
+    Statement,
+    Token,
+    answer,
+    fall_back,
+    stream_answer,
+)
 from retrieval.generator import Generator, Message
 from retrieval.search import Searcher, SearchRequest, SearchResult
 from retrieval.stages import Stage
@@ -171,6 +181,39 @@ class Task:
         result = await answer(self.question, hits, self.generator, params, statements)
         self.answer_ms = (time.perf_counter() - start) * 1000
         yield Done(result)
+
+    async def answer_or_reread(
+        self,
+        hits: Sequence[Hit],
+        statements: Sequence[Statement] = (),
+        params: AnswerParams | None = None,
+        *,
+        lacking: str,
+    ) -> AsyncGenerator[Token | Done, None]:
+        """Answer from what a strategy took out of the passages; where that does not say, from the passages themselves.
+
+        ``lacking`` is the reason for reading again. The second answer comes as a whole, as pieces of the first one may
+        have been sent.
+        """
+        sent, first = False, None
+        async with aclosing(self.answer(hits, statements, params)) as events:
+            async for event in events:
+                if isinstance(event, Done):
+                    first = event.answer
+                elif event.text != NOT_IN_MEMORY_ANSWER:
+                    sent = True
+                    yield event
+        assert first is not None  # every answer ends with one
+        last = first
+        if not first.found and not first.fallback_reason:
+            self.give_way(lacking)
+            start = time.perf_counter()
+            last = await answer(self.question, self.hits, self.generator, self.params)
+            self.answer_ms += (time.perf_counter() - start) * 1000
+            last = replace(last, usage=first.usage + last.usage)
+        if self.streaming and not sent:
+            yield Token(last.text)
+        yield Done(last)
 
     async def answer_around(self, error: GeneratorError) -> AsyncGenerator[Token | Done, None]:
         """Answer after a failure that ends a strategy: directly, or from the passages' own sentences.

@@ -225,3 +225,46 @@ def test_a_stream_brings_notes_then_pieces_then_the_whole() -> None:
         ]
 
     assert asyncio.run(collect()) == ["note", "token", "done"]
+
+
+DECLINED = say(answer="NOT IN MEMORY", passages=[])
+WRONG = facts(("The Lantern Guild repairs lighthouses.", [1]))
+EVIDENCE = say(evidence=[{"passage": 1, "sentence": "The Lantern Guild repairs lighthouses."}])
+
+
+@pytest.mark.parametrize(
+    ("strategy", "replies", "lacking"),
+    [
+        ("notes", [WRONG, say(questions=[])], "the note does not hold the answer"),
+        ("extract", [EVIDENCE], "the evidence does not hold the answer"),
+    ],
+)
+def test_what_was_taken_out_may_lack_the_answer_that_the_passages_hold(
+    strategy: Strategy, replies: list[Reply], lacking: str
+) -> None:
+    read = [*replies, DECLINED, say(answer="Quell", passages=[2])]
+    asked, generator = run_both(strategy, read, Shelf([GUILD, LUND]))
+    assert (asked.answer.text, asked.answer.found) == ("Quell", True)
+    assert asked.fallback_reason == f"{strategy}: {lacking}"
+    assert asked.usage.calls == len(generator.prompts) == len(read)
+    streamed = _stream(strategy, read, Shelf([GUILD, LUND]))
+    assert [event.text for event in streamed if isinstance(event, Token)] == ["Quell"]
+    assert isinstance(streamed[-1], Asked)
+    assert streamed[-1].answer.text == "Quell"
+
+
+def test_what_nobody_holds_is_declined_once_for_the_stream() -> None:
+    read = [WRONG, say(questions=[]), DECLINED, DECLINED]
+    streamed = _stream("notes", read, Shelf([GUILD, LUND]))
+    assert [event.text for event in streamed if isinstance(event, Token)] == ["The memory does not say."]
+    assert isinstance(streamed[-1], Asked)
+    assert not streamed[-1].answer.found
+
+
+def _stream(strategy: Strategy, replies: Sequence[Reply], shelf: Shelf) -> list[Note | Token | Asked]:
+    async def scenario() -> list[Note | Token | Asked]:
+        generator, request = ScriptedGenerator(replies), SearchRequest(query=QUESTION)
+        task = await begin(cast(Searcher, shelf), generator, "c", request, AnswerParams(), strategy, streaming=True)
+        return [event async for event in finish(task)]
+
+    return asyncio.run(scenario())
