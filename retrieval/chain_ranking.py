@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memory_graph.hashing import Ints
+from memory_graph.hashing import Hashes, Ints
 from retrieval.chains import (
     Candidates,
     ChainParams,
@@ -197,6 +197,15 @@ def rank_by_chains(
     second = look_again(scene, first, probabilities, params, encode, allowed)
     scores = ranker.second.predict(second.candidates.features)
     return _ranking(scene, second.candidates.rows, scores, second.links, second.bridges.questions, allowed)
+
+
+def share_own_titles(titles: Hashes) -> float:
+    """Return how many different titles the passages (n,) of these have, as a share of ``n``; 0 stands for no title.
+
+    A passage without a title counts as one that has its own: nothing about it misleads. 1 for no passages.
+    """
+    untitled = int(np.count_nonzero(titles == 0))
+    return (len(np.unique(titles[titles != 0])) + untitled) / len(titles) if len(titles) else 1.0
 
 
 def stays_ahead(

@@ -37,6 +37,9 @@ class ChainParams:
 
     A question of at most ``short`` words rarely takes two steps: the passage nearest to it stays among the first two,
     unless its log-odds are more than ``close`` below those of the second.
+
+    Passages that share their titles, as those of books do, are beyond what the ranker learned from: it is left out,
+    unless it is asked for by name, where of the best ``by_walk`` a share below ``own_titles`` has a title of its own.
     """
 
     looks: int = 2
@@ -49,6 +52,7 @@ class ChainParams:
     bridged: int = 60
     short: int = 12
     close: float = 2.0
+    own_titles: float = 0.5
 
 
 class LinkTable(NamedTuple):

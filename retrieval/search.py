@@ -14,7 +14,7 @@ from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, ModelMissing
 from memory_graph.store.reading import filter_documents, phrase_names, read_hits
 from memory_graph.types import Hit
-from retrieval.chain_ranking import rank_by_chains, stays_ahead
+from retrieval.chain_ranking import rank_by_chains, share_own_titles, stays_ahead
 from retrieval.chains import ChainParams
 from retrieval.cross_encoder import CrossParams, PairScorer, rank_by_pairs
 from retrieval.embedder import Embedder
@@ -214,13 +214,18 @@ class Searcher:
         ranked, ahead = _allowed(scene.walked, scene.walk_scores, allowed), False
         if request.rerank != "none":
             with stages.measure("chain") as detail:
-                encode = self._embedder.encode if self._chains.looks > 1 else None
-                chained = rank_by_chains(scene, self._ranker, self._chains, encode, allowed)
-                best = Ranked(chained.rows.tolist(), chained.scores.tolist())
-                words = len(scene.question.tokens)
-                ahead = stays_ahead(best.rows, best.scores, dense.rows[:1], words, self._chains)
-                detail |= chained.detail | {"nearest_stays_ahead": ahead}
-            ranked = best.then(ranked)
+                own_titles = share_own_titles(view.titles.names.rows[scene.walked[: self._chains.by_walk]])
+                detail["own_titles"] = round(own_titles, 2)
+                if request.rerank is None and own_titles < self._chains.own_titles:
+                    detail["left_out"] = "titles_repeat"
+                else:
+                    encode = self._embedder.encode if self._chains.looks > 1 else None
+                    chained = rank_by_chains(scene, self._ranker, self._chains, encode, allowed)
+                    best = Ranked(chained.rows.tolist(), chained.scores.tolist())
+                    words = len(scene.question.tokens)
+                    ahead = stays_ahead(best.rows, best.scores, dense.rows[:1], words, self._chains)
+                    detail |= chained.detail | {"nearest_stays_ahead": ahead}
+                    ranked = best.then(ranked)
         # Passages that the walk did not reach follow in dense order, so that top_k means the same in every mode.
         ranked = ranked.then(dense).guarded(dense.rows[: params.guard], params.guard_within)
         return ranked.guarded(dense.rows[:1], 2) if ahead else ranked, reason

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval.chain_ranking import ChainRanking, build_bridges, look_again, look_first, rank_by_chains, stays_ahead
+from retrieval.chain_ranking import (
+    ChainRanking,
+    build_bridges,
+    look_again,
+    look_first,
+    rank_by_chains,
+    share_own_titles,
+    stays_ahead,
+)
 from retrieval.chains import FEATURES, SECOND_FEATURES, ChainParams, find_links
 from retrieval.graph_search import GraphParams
 from retrieval.view import View
@@ -219,3 +227,9 @@ def test_the_second_stage_decides() -> None:
     upside_down = replace(plain_ranker(), second=graded(SECOND_FEATURES, cosine=-4.0, lexical=-4.0))
     found = rank_by_chains(ask(view, QUESTION), upside_down, NARROW, EMBEDDER.encode)
     assert found.rows[-1] == TOWER_ROW
+
+
+def test_how_many_titles_are_their_own() -> None:
+    titles = np.array([7, 7, 7, 8, 0, 0, 9, 9], dtype=np.uint64)
+    assert share_own_titles(titles) == 5 / 8
+    assert share_own_titles(titles[:0]) == 1.0

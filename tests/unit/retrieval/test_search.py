@@ -370,3 +370,29 @@ def test_the_embedder_is_asked_as_often_as_needed_and_not_for_an_empty_collectio
     assert embedder.calls == 6
     searcher.warm()
     assert embedder.calls == 7  # two passages lead nowhere, so nothing is asked again
+
+
+@pytest.mark.parametrize(
+    ("titles", "rerank", "left_out"),
+    [
+        pytest.param(["Diary", "Diary", "Diary", "Log", "Log"], None, True, id="of books"),
+        pytest.param(["Diary", "Diary", "Diary", "Log", "Log"], "chain", False, id="asked for by name"),
+        pytest.param(["Ada", "Mill", "Bram", "Log", "Log"], None, False, id="mostly their own"),
+        pytest.param(["", "", "", "", ""], None, False, id="none"),
+    ],
+)
+def test_the_ranker_stays_out_where_titles_repeat(
+    database: Database, titles: list[str], rerank: str | None, left_out: bool
+) -> None:
+    cid = new_collection(database).id
+    texts = ("Ada Quill rowed.", "Ada Quill slept.", "Ada Quill left.", "Ada Quill sang.", "Ada Quill won.")
+    learned = enumerate(zip(texts, titles, strict=True))
+    documents = [learn_document(f"d{n}", text, title=title) for n, (text, title) in learned]
+    commit_documents(database, cid, *documents)
+    searcher = Searcher(database, ViewCache(database), EMBEDDER, ranker=plain_ranker())
+    found = _search(searcher, "Where did Ada Quill row?", rerank=rerank)
+    (chain,) = [stage.detail for stage in found.stages if stage.name == "chain"]
+    assert (chain.get("left_out") == "titles_repeat") is left_out
+    assert ("chains" in chain) is not left_out
+    if left_out:
+        assert _keys(found) == _keys(_search(searcher, "Where did Ada Quill row?", rerank="none"))
