@@ -286,6 +286,31 @@ workers = Table(
     Column("beat_at", UtcDateTime, nullable=False),
 )
 
+# What the strategy notes wrote down; gone with the first passage that it rests on (memory_graph/store/notes.py).
+notes = Table(
+    "notes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("query_id", String(36), nullable=False),  # the question's; its row may be gone
+    Column("question", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),  # of the collection that was read
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "collection_id", "id"),
+    **NEVER_REUSED,
+)
+
+note_passages = Table(
+    "note_passages",
+    metadata,
+    Column("note_id", Id, ForeignKey("notes.id"), primary_key=True),
+    Column("passage_id", Id, ForeignKey("passages.id"), primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Index(None, "passage_id"),
+    Index(None, "collection_id"),
+)
+
 queries = Table(
     "queries",
     metadata,

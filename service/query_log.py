@@ -1,4 +1,4 @@
-"""The log of questions, written in batches off the request's path."""
+"""The log of questions and of the notes taken for them, written in batches off the request's path."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from memory_graph.database import Database
 from memory_graph.errors import StoreError
+from memory_graph.store.notes import NewNote, add_notes
 from memory_graph.store.queries import add_queries
 from memory_graph.store.rows import now
 from retrieval.ask import Asked
@@ -25,7 +26,7 @@ class QueryLog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[dict[str, Any], NewNote | None]] = SimpleQueue()
         self._stopped = threading.Event()
         self._flushing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="query-log", daemon=True)
@@ -47,20 +48,19 @@ class QueryLog:
         if self._waiting.qsize() >= MAX_WAITING:
             self.dropped += 1
             return query_id
-        self._waiting.put(
-            {
-                "id": query_id,
-                "collection_id": asked.found.collection_id,
-                "question": question,
-                "answer": asked.answer.text,
-                "found": asked.answer.found,
-                "fallback_reason": asked.fallback_reason,
-                "version": asked.found.version,
-                "milliseconds": round(asked.timings_ms["total"]),
-                "trace": asked.trace(),
-                "created_at": now(),
-            }
-        )
+        row = {
+            "id": query_id,
+            "collection_id": asked.found.collection_id,
+            "question": question,
+            "answer": asked.answer.text,
+            "found": asked.answer.found,
+            "fallback_reason": asked.fallback_reason,
+            "version": asked.found.version,
+            "milliseconds": round(asked.timings_ms["total"]),
+            "trace": asked.trace(),
+            "created_at": now(),
+        }
+        self._waiting.put((row, _best_note(question, asked, query_id)))
         return query_id
 
     def flush(self) -> None:
@@ -76,7 +76,8 @@ class QueryLog:
                 return
             try:
                 with self._database.write() as connection:
-                    add_queries(connection, rows)
+                    add_queries(connection, [row for row, _ in rows])
+                    add_notes(connection, [note for _, note in rows if note])
             except StoreError as error:
                 self.dropped += len(rows)
                 log.warning("%d questions could not be logged: %s", len(rows), error.message)
@@ -84,3 +85,19 @@ class QueryLog:
     def _run(self) -> None:
         while not self._stopped.wait(FLUSH_S):
             self.flush()
+
+
+def _best_note(question: str, asked: Asked, query_id: str) -> NewNote | None:
+    """Return the note that the strategy notes ended with, if it holds anything."""
+    best = next((note for note in reversed(asked.notes) if note.kept and note.text), None)
+    if asked.strategy != "notes" or best is None:
+        return None
+    return NewNote(
+        collection_id=asked.found.collection_id,
+        query_id=query_id,
+        question=question,
+        text=best.text,
+        version=asked.found.version,
+        passage_ids=best.passage_ids,
+        created_at=now(),
+    )

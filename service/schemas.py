@@ -330,6 +330,20 @@ class NoteOut(Out):
     kept: bool
 
 
+class KeptNoteOut(Out):
+    id: int
+    query_id: str
+    question: str
+    text: str
+    version: int
+    passage_ids: list[int]
+    created_at: datetime
+
+
+class KeptNotesOut(Out):
+    notes: list[KeptNoteOut]
+
+
 class QueryOut(Out):
     query_id: str
     answer: str

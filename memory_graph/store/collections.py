@@ -20,6 +20,8 @@ from memory_graph.tables import (
     job_items,
     jobs,
     mentions,
+    note_passages,
+    notes,
     passages,
     phrase_embeddings,
     phrases,
@@ -131,6 +133,8 @@ def delete_collection(connection: Connection, name: str) -> None:
     job_ids = select(jobs.c.id).where(jobs.c.collection_id == collection.id)
     connection.execute(delete(job_items).where(job_items.c.job_id.in_(job_ids)))
     for table in (
+        note_passages,
+        notes,
         fact_embeddings,
         fact_sources,
         phrase_embeddings,

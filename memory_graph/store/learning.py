@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from memory_graph.errors import NotFound
 from memory_graph.store.facts import FactRow, remove_unproved, write_facts
+from memory_graph.store.notes import drop_notes_on
 from memory_graph.store.phrase_vectors import delete_phrase_vectors, write_phrase_vectors
 from memory_graph.store.replies import drop_replies_about, drop_replies_to
 from memory_graph.store.rows import chunks, insert_new, now
@@ -296,6 +297,7 @@ class Commit:
             self._touched_phrases.update(
                 self._connection.scalars(select(mentions.c.phrase_id).where(mentions.c.passage_id.in_(some)))
             )
+            drop_notes_on(self._connection, some)
             self._connection.execute(delete(fact_sources).where(fact_sources.c.passage_id.in_(some)))
             self._connection.execute(delete(mentions).where(mentions.c.passage_id.in_(some)))
             self._connection.execute(delete(passages).where(passages.c.id.in_(some)))

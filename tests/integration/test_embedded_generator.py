@@ -15,6 +15,8 @@ from memory_graph.errors import GeneratorUnavailable
 from retrieval.embedded import EmbeddedGenerator
 from retrieval.prompts import answer_schema
 
+pytestmark = pytest.mark.alone
+
 MESSAGES = [{"role": "user", "content": 'Reply with JSON: {"answer": "Quell", "passages": [1]}'}]
 
 

@@ -23,6 +23,8 @@ from service.settings import Settings
 from service.wiring import CONTEXT_TOKENS, answer_params
 from tests.integration.installation import Installation, Ran, free_port
 
+pytestmark = pytest.mark.alone
+
 # On a busy machine an answer may take minutes; how fast it is, is not asked here.
 PATIENT = ClientParams(total_timeout_s=240.0)
 ASKED = ("q01", "q02", "q03", "q05", "q08", "q09", "u03", "u05")

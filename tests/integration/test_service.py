@@ -14,6 +14,8 @@ import pytest
 
 from tests.integration.installation import Installation, Server, assert_no_trace, wait_for
 
+pytestmark = pytest.mark.alone
+
 HARBOUR = {"id": "50%25/a b?.md", "title": "The harbour", "text": "Maren Quill built the harbour of Tessaly in 1871."}
 
 

@@ -18,10 +18,11 @@ from memory_graph.store.collections import (
     list_collections,
 )
 from memory_graph.store.jobs import NewItem
+from memory_graph.store.notes import NewNote, add_notes
 from memory_graph.store.queries import add_queries
 from memory_graph.store.replies import Reply, write_replies
 from memory_graph.store.rows import now
-from memory_graph.tables import metadata
+from memory_graph.tables import metadata, passages
 from tests.unit.factories import (
     commit_documents,
     content_of,
@@ -56,6 +57,17 @@ def _fill(database: Database, name: str) -> int:
             "created_at": now(),
         }
         add_queries(connection, [query])
+        passage_ids = connection.scalars(select(passages.c.id).where(passages.c.collection_id == collection.id)).all()
+        note = NewNote(
+            collection_id=collection.id,
+            query_id=f"query-{name}",
+            question="?",
+            text="Ada likes Bram.",
+            version=1,
+            passage_ids=passage_ids,
+            created_at=now(),
+        )
+        assert add_notes(connection, [note]) == 1
     return collection.id
 
 

@@ -914,3 +914,35 @@ def test_the_documentation_of_the_api_is_served(service: Service) -> None:
     paths = service.client.get("/openapi.json").json()["paths"]
     assert "/v1/collections/{collection}/query" in paths
     assert service.client.get("/docs").status_code == 200
+
+
+# Notes
+
+
+def test_the_note_behind_an_answer_is_kept_listed_and_goes_with_its_passage(world: Memory) -> None:
+    fact = "Mara Venn founded the Lantern Guild in 1902."
+    world.learn({"id": "guild", "title": "Guild", "text": fact})
+    asked = "In what year did Mara Venn found the Lantern Guild?"
+    hits = world.post("search", query=asked, top_k=1).json()["hits"]
+    assert [hit["document_id"] for hit in hits] == ["guild"]
+    note = json.dumps({"facts": [{"fact": fact, "passages": [1]}]})
+    for _ in range(2):
+        world.service.generator.replies += [note, '{"questions": []}', '{"answer": "1902", "passages": [1]}']
+        answered = world.post("query", question=asked, strategy="notes", top_k=1).json()
+        assert (answered["answer"], answered["fallback_reason"]) == ("1902", None)
+    newest, oldest = world.get("notes").json()["notes"]
+    assert (newest["text"], newest["question"], newest["query_id"]) == (fact, asked, answered["query_id"])
+    assert newest["passage_ids"] == oldest["passage_ids"] == [hits[0]["passage_id"]]
+    assert world.get(f"notes?before={newest['id']}").json()["notes"] == [oldest]
+    path = f"/v1/collections/{world.name}/notes/{newest['id']}"
+    assert world.service.client.delete(path).status_code == 204
+    assert_problem(world.service.client.delete(path), 404, "not_found")
+    assert world.get("notes").json()["notes"] == [oldest]
+    assert world.service.client.delete(f"/v1/collections/{world.name}/documents/guild").status_code == 200
+    assert world.get("notes").json()["notes"] == []
+
+
+def test_other_strategies_leave_no_notes(world: Memory) -> None:
+    world.service.generator.replies += ['{"answer": "NOT IN MEMORY", "passages": []}']
+    assert world.post("query", question="What is the guild?").status_code == 200
+    assert world.get("notes").json() == {"notes": []}
