@@ -9,12 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from memory_graph.errors import GeneratorError, GeneratorUnavailable
+from memory_graph.errors import GeneratorError, GeneratorOutputInvalid, GeneratorUnavailable
 from memory_graph.types import Hit
 from retrieval.answer import AnswerParams, Token
 from retrieval.ask import Asked, ask, begin, finish
 from retrieval.search import Searcher, SearchRequest, SearchResult
 from retrieval.stages import Stage
+from retrieval.strategies.notes import NoteParams, read_with_notes
 from retrieval.strategies.reflect import NOT_ASKED_ANSWER, weigh_parts
 from retrieval.strategies.task import Note, Strategy
 from retrieval.testing import ScriptedGenerator
@@ -268,3 +269,34 @@ def _stream(strategy: Strategy, replies: Sequence[Reply], shelf: Shelf) -> list[
         return [event async for event in finish(task)]
 
     return asyncio.run(scenario())
+
+
+def test_notes_stop_at_as_many_passages_as_they_may_read() -> None:
+    async def scenario() -> tuple[list[Note], Mapping[str, Any], int]:
+        generator = ScriptedGenerator([AGAIN, MORE, AGAIN, say(better=True), QUELL])
+        request, shelf = SearchRequest(query=QUESTION), cast(Searcher, Shelf([LUND], [BRIDGE, GUILD]))
+        task = await begin(shelf, generator, "c", request, AnswerParams(), "notes")
+        events = [event async for event in read_with_notes(task, NoteParams(max_passages=2))]
+        stopped = next(stage.detail for stage in task.stages if stage.name == "notes")
+        return [event for event in events if isinstance(event, Note)], stopped, len(task.hits)
+
+    notes, stopped, passages = asyncio.run(scenario())
+    assert [note.kept for note in notes] == [True, True]
+    assert (stopped["stopped"], passages) == ("passages", 2)
+
+
+def test_a_stream_whose_model_goes_away_ends_with_what_the_passages_say() -> None:
+    broken = QUELL.replace("Quell", f"Que{ScriptedGenerator.BREAK}ll")
+    *_, last = _stream("notes", [AGAIN, say(questions=[]), broken], Shelf([LUND]))
+    assert isinstance(last, Asked)
+    assert last.answer.extractive
+    assert (last.fallback_reason or "").startswith("generator_unavailable")
+    assert [citation.quote for citation in last.answer.citations] == [LUND[1]]
+
+
+def test_reflect_gives_the_first_answer_that_holds_where_a_server_tells_no_probabilities() -> None:
+    untold = GeneratorOutputInvalid("no log-probabilities")
+    replies: list[Reply] = [untold, say(answer="Bob", passages=[1]), QUELL, untold]
+    asked = run("reflect", replies, Shelf([GUILD, LUND]))
+    assert asked.answer.text == "Quell"
+    assert asked.fallback_reason == "reflect: generator_output_invalid: no log-probabilities"
