@@ -52,7 +52,7 @@ class ChainParams:
     bridged: int = 60
     short: int = 12
     close: float = 2.0
-    own_titles: float = 0.5
+    own_titles: float = 0.4
 
 
 class LinkTable(NamedTuple):

@@ -375,8 +375,9 @@ def test_the_embedder_is_asked_as_often_as_needed_and_not_for_an_empty_collectio
 @pytest.mark.parametrize(
     ("titles", "rerank", "left_out"),
     [
-        pytest.param(["Diary", "Diary", "Diary", "Log", "Log"], None, True, id="of books"),
-        pytest.param(["Diary", "Diary", "Diary", "Log", "Log"], "chain", False, id="asked for by name"),
+        pytest.param(["Diary", "Diary", "Diary", "Diary", "Diary"], None, True, id="of a book"),
+        pytest.param(["Diary", "Diary", "Diary", "Diary", "Diary"], "chain", False, id="asked for by name"),
+        pytest.param(["Ada", "Ada", "Mill", "Mill", "Log"], None, False, id="learned twice"),
         pytest.param(["Ada", "Mill", "Bram", "Log", "Log"], None, False, id="mostly their own"),
         pytest.param(["", "", "", "", ""], None, False, id="none"),
     ],
