@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -43,6 +44,9 @@ class ExtractionPool:
                     initializer=_start_child,
                     initargs=(self._build,),
                 )
+                # Waited for when nobody has this any more: an interpreter that exits while the pool's own thread
+                # ends may write to a pipe that was closed under it.
+                weakref.finalize(self, self._pool.shutdown, wait=True, cancel_futures=True)
             try:
                 return self._pool.submit(_extract, list(texts))
             except BrokenProcessPool as error:
@@ -72,11 +76,11 @@ class ExtractionPool:
         return results, time.perf_counter() - start
 
     def close(self) -> None:
-        """End the child."""
+        """End the child, after the texts that it is at; others are not begun."""
         with self._lock:
-            if self._pool is not None:
-                self._pool.shutdown(wait=False, cancel_futures=True)
-                self._pool = None
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 class PooledExtraction:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
@@ -215,6 +217,24 @@ def _is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
+@pytest.mark.parametrize("closed", [True, False])
+def test_no_child_outlives_its_pool(extractor_folder: Path, closed: bool) -> None:
+    """Nor does the pool's own thread, which an interpreter that exits must not meet while it ends."""
+    before = set(threading.enumerate())
+    own = ExtractionPool(partial(SpacyExtractor, extractor_folder))
+    own.submit([NORWAY]).result(120)
+    child = _child(own)
+    assert set(threading.enumerate()) - before
+    if closed:
+        own.close()
+    else:
+        del own
+        gc.collect()
+    assert not _is_alive(child)
+    assert set(threading.enumerate()) <= before
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
