@@ -39,7 +39,7 @@ class ChainParams:
     unless its log-odds are more than ``close`` below those of the second.
 
     Passages that share their titles, as those of books do, are beyond what the ranker learned from: it is left out,
-    unless it is asked for by name, where of the best ``by_walk`` a share below ``own_titles`` has a title of its own.
+    unless it is asked for by name, where the best ``by_walk`` have fewer titles than the share ``own_titles`` of them.
     """
 
     looks: int = 2
