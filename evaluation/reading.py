@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal, TypeAlias
@@ -12,6 +12,7 @@ from evaluation.qa_eval import Answered, Ask
 from evaluation.timed_generator import TimedGenerator
 from evaluation.ways import Way
 from memory_graph.errors import GeneratorError
+from memory_graph.store.notes import NewNote
 from memory_graph.types import Usage
 from retrieval.answer import AnswerParams
 from retrieval.ask import ask
@@ -19,7 +20,7 @@ from retrieval.reorder import Order
 from retrieval.search import Searcher
 from retrieval.strategies.task import Strategy, parse_json, read_text
 
-ReadBy: TypeAlias = Strategy | Literal["closed"]
+ReadBy: TypeAlias = Strategy | Literal["closed", "warm"]
 
 _CLOSED_RULES = """\
 Answer the question from what you know. Reply with JSON of one field:
@@ -34,7 +35,10 @@ _CLOSED_SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """One way of reading: ``closed`` asks the model alone, and knows neither order nor number of passages."""
+    """One way of reading: ``closed`` asks the model alone, and knows neither order nor number of passages.
+
+    ``warm`` is the strategy notes, begun with the notes that it kept of the same questions before.
+    """
 
     strategy: ReadBy = "direct"
     order: Order = "edges"
@@ -58,20 +62,31 @@ def combine_readings(strategies: Sequence[ReadBy], orders: Sequence[Order], numb
 
 
 def ask_memory(
-    searcher: Searcher, collection: str, generator: TimedGenerator, params: AnswerParams, way: Way, reading: Reading
+    searcher: Searcher,
+    collection: str,
+    generator: TimedGenerator,
+    params: AnswerParams,
+    way: Way,
+    reading: Reading,
+    keep: Callable[[NewNote], object],
 ) -> Ask:
-    """Return a function that asks a memory in this way and reads what it found in that one.
+    """Return a function that asks a memory in this way and reads what it found in that one; notes go to ``keep``.
 
     Errors of the function: those of the search.
     """
-    strategy = reading.strategy
-    if strategy == "closed":
+    if reading.strategy == "closed":
         return _ask_model(generator)
+    warm = reading.strategy == "warm"
+    strategy: Strategy = "notes" if reading.strategy == "warm" else reading.strategy
     params = replace(params, order=reading.order)
 
     async def answer(question: str) -> Answered:
         start, before = time.perf_counter(), generator.seconds
-        asked = await ask(searcher, generator, collection, way.request(question, reading.top_k), params, strategy)
+        request = way.request(question, reading.top_k)
+        asked = await ask(searcher, generator, collection, request, params, strategy, warm_start=warm)
+        note = asked.note_to_keep(question, "evaluation")
+        if note is not None and not warm:
+            keep(note)
         text_of = {hit.passage_id: hit.text for hit in asked.found.hits}
         return Answered(
             answer=asked.answer.text,

@@ -8,6 +8,8 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from memory_graph.store.notes import NewNote
+from memory_graph.store.rows import now
 from memory_graph.types import Usage
 from retrieval.answer import Answer, AnswerParams, Done, Token
 from retrieval.generator import Generator
@@ -81,6 +83,21 @@ class Asked:
             spent[stage.name] = spent.get(stage.name, 0.0) + stage.ms
         return {name: round(ms, 3) for name, ms in (spent | {"total": sum(spent.values())}).items()}
 
+    def note_to_keep(self, question: str, query_id: str) -> NewNote | None:
+        """Return the note that the strategy notes ended with, if it holds anything."""
+        best = next((note for note in reversed(self.notes) if note.kept and note.text), None)
+        if self.strategy != "notes" or best is None:
+            return None
+        return NewNote(
+            collection_id=self.found.collection_id,
+            query_id=query_id,
+            question=question,
+            text=best.text,
+            version=self.found.version,
+            passage_ids=best.passage_ids,
+            created_at=now(),
+        )
+
     def trace(self) -> dict[str, Any]:
         """What each stage saw and did, as JSON."""
         return {
@@ -105,12 +122,16 @@ async def ask(
     request: SearchRequest,
     params: AnswerParams,
     strategy: Strategy = "direct",
+    *,
+    warm_start: bool = False,
 ) -> Asked:
     """Search, then answer from the hits; a failing generator is answered around.
 
+    With ``warm_start`` the strategy notes begins with what was noted for a question much like this one.
+
     Errors: those of the search.
     """
-    task = await begin(searcher, generator, collection, request, params, strategy)
+    task = await begin(searcher, generator, collection, request, params, strategy, warm_start=warm_start)
     *_, asked = [event async for event in finish(task)]
     assert isinstance(asked, Asked)
     return asked
@@ -124,6 +145,7 @@ async def begin(
     params: AnswerParams,
     strategy: Strategy = "direct",
     *,
+    warm_start: bool = False,
     streaming: bool = False,
 ) -> Task:
     """Do all that comes before the first passage is read: think, search, choose. Errors: those of the search."""
@@ -135,6 +157,7 @@ async def begin(
         request=request,
         params=params,
         strategy=strategy,
+        warm_start=warm_start,
         streaming=streaming,
         found=nothing,
     )

@@ -21,6 +21,7 @@ from retrieval.embedder import Embedder
 from retrieval.fact_linking import LinkedFacts, link_facts
 from retrieval.facts import FactFilter
 from retrieval.graph_search import GraphParams, fuse, guard
+from retrieval.kept_notes import RecalledNote, recall_note
 from retrieval.ranker import ChainRanker, read_ranker
 from retrieval.scene import Query, link, look, match_words
 from retrieval.stages import Stage, Stages
@@ -167,6 +168,11 @@ class Searcher:
             fallback_reason=reason,
             stages=stages.done,
         )
+
+    def recall_note(self, found: SearchResult, question: str) -> RecalledNote | None:
+        """Return the note that was kept for a question much like this one and rests on what this search found."""
+        ids = [hit.passage_id for hit in found.hits]
+        return recall_note(self._database, self._embedder, found.collection_id, question, ids)
 
     def _deepened(self, request: SearchRequest) -> SearchRequest:
         """Return the request with a ``top_k`` that brings all candidates of the cross-encoder."""

@@ -60,7 +60,7 @@ class QueryLog:
             "trace": asked.trace(),
             "created_at": now(),
         }
-        self._waiting.put((row, _best_note(question, asked, query_id)))
+        self._waiting.put((row, asked.note_to_keep(question, query_id)))
         return query_id
 
     def flush(self) -> None:
@@ -85,19 +85,3 @@ class QueryLog:
     def _run(self) -> None:
         while not self._stopped.wait(FLUSH_S):
             self.flush()
-
-
-def _best_note(question: str, asked: Asked, query_id: str) -> NewNote | None:
-    """Return the note that the strategy notes ended with, if it holds anything."""
-    best = next((note for note in reversed(asked.notes) if note.kept and note.text), None)
-    if asked.strategy != "notes" or best is None:
-        return None
-    return NewNote(
-        collection_id=asked.found.collection_id,
-        query_id=query_id,
-        question=question,
-        text=best.text,
-        version=asked.found.version,
-        passage_ids=best.passage_ids,
-        created_at=now(),
-    )

@@ -297,6 +297,9 @@ class QueryIn(SearchOptions):
     top_k: Annotated[int, Field(ge=1, le=1000)] = 5
     strategy: Strategy = "direct"
     order: Literal["edges", "best_first", "document"] = "edges"
+    warm_start: Annotated[
+        bool, Field(description="Strategy `notes`: begin with what was noted for a question much like this one.")
+    ] = False
     stream: bool = False
 
     def to_request(self) -> SearchRequest:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from memory_graph.errors import NotFound
 from memory_graph.store.rows import chunks
@@ -69,7 +70,18 @@ def list_notes(connection: Connection, collection_id: int, *, limit: int, before
     statement = select(notes).where(notes.c.collection_id == collection_id)
     if before is not None:
         statement = statement.where(notes.c.id < before)
-    rows = connection.execute(statement.order_by(notes.c.id.desc()).limit(limit)).all()
+    return _read(connection, statement.order_by(notes.c.id.desc()).limit(limit))
+
+
+def notes_on(connection: Connection, collection_id: int, passage_ids: Sequence[int], *, limit: int) -> list[KeptNote]:
+    """List the newest notes of a collection that rest on any of these passages."""
+    resting = select(note_passages.c.note_id).where(note_passages.c.passage_id.in_(passage_ids)).distinct()
+    own = select(notes).where(notes.c.collection_id == collection_id, notes.c.id.in_(resting))
+    return _read(connection, own.order_by(notes.c.id.desc()).limit(limit))
+
+
+def _read(connection: Connection, statement: Select[Any]) -> list[KeptNote]:
+    rows = connection.execute(statement).all()
     rests: dict[int, list[int]] = {row.id: [] for row in rows}
     for some in chunks(list(rests)):
         of_these = select(note_passages).where(note_passages.c.note_id.in_(some)).order_by(note_passages.c.passage_id)

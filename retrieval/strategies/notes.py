@@ -6,6 +6,8 @@ dropped at once, and a round that found nothing new ends the search without a ca
 
 from __future__ import annotations
 
+import time
+from asyncio import to_thread
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -76,8 +78,12 @@ async def read_with_notes(task: Task, params: NoteParams | None = None) -> Async
             async for event in events:
                 yield event
         return
+    warm = await _begin_warm(task, params) if task.warm_start else _Draft()
+    known = {index for fact in warm.facts for index in fact.sources}
+    unread = [hit for index, hit in enumerate(task.hits) if index not in known]
     try:
-        best = await _write(task, params, task.hits, _Draft(), "note")
+        best = await _write(task, params, unread, warm, "note") if unread else warm
+        best = best if best.facts else warm
     except GeneratorError as error:
         task.tell("notes", stopped="generator_failed")
         async with aclosing(task.answer_around(error)) as events:
@@ -185,6 +191,33 @@ class _Loop:
             )
         except GeneratorOutputInvalid:
             return False
+
+
+async def _begin_warm(task: Task, params: NoteParams) -> _Draft:
+    """Return the facts that were noted for a question much like this one, their passages among the hits.
+
+    A filter limits what may be returned, and a kept note knows of none: then nothing is taken over.
+    """
+    start = time.perf_counter()
+    recalled, reason = None, "filter" if task.request.filter else "no_similar_question"
+    if not task.request.filter:
+        recalled = await to_thread(task.searcher.recall_note, task.found, task.question)
+    facts: dict[str, Statement] = {}
+    if recalled is not None:
+        task.add_hits(recalled.hits, params.max_passages)
+        row_of = {hit.passage_id: row for row, hit in enumerate(task.hits)}
+        rows = [row_of[hit.passage_id] for hit in recalled.hits]
+        for line in recalled.note.text.splitlines():
+            sources = [row for row in rows if holds([task.hits[row]], line)]
+            if not sources and holds([task.hits[row] for row in rows], line):
+                sources = rows
+            if sources:
+                facts[normalize(line)] = Statement(text=line, sources=tuple(sources))
+    detail: dict[str, object] = {"left_out": reason}
+    if recalled is not None:
+        detail = {"note": recalled.note.id, "similarity": round(recalled.similarity, 4), "facts": len(facts)}
+    task.tell("warm_start", (time.perf_counter() - start) * 1000, **detail)
+    return _Draft(tuple(facts.values()))
 
 
 async def _write(task: Task, params: NoteParams, fresh: Sequence[Hit], note: _Draft, name: str) -> _Draft:

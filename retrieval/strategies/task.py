@@ -49,6 +49,7 @@ Event: TypeAlias = Note | Token | Done
 class Task:
     """One question on its way to an answer.
 
+    ``warm_start`` lets the strategy notes begin with the note that was kept for a question much like this one.
     ``request`` and ``params`` may change while the way is chosen; ``found`` is the first search, and grows by the
     passages that further ones add. ``failures`` counts model calls that failed, ``unreadable`` those of them that
     answered out of form. ``reason`` says what went otherwise than asked for.
@@ -60,6 +61,7 @@ class Task:
     request: SearchRequest
     params: AnswerParams
     strategy: Strategy
+    warm_start: bool = False
     streaming: bool = False
     found: SearchResult
     stages: list[Stage] = field(default_factory=list)
@@ -159,12 +161,17 @@ class Task:
         """Search for another question, add up to ``room`` passages not seen before to the hits, and return them."""
         start = time.perf_counter()
         found = await to_thread(self.searcher.search, self.collection, replace(self.request, query=question))
-        seen = {hit.passage_id for hit in self.hits}
-        fresh = [hit for hit in found.hits if hit.passage_id not in seen][:room]
-        fresh = [replace(hit, rank=len(self.hits) + n) for n, hit in enumerate(fresh, start=1)]
-        self.found = replace(self.found, hits=[*self.hits, *fresh])
+        fresh = self.add_hits(found.hits, room)
         ms = (time.perf_counter() - start) * 1000
         self.tell("search", ms, question=question, found=len(found.hits), new=[hit.passage_id for hit in fresh])
+        return fresh
+
+    def add_hits(self, hits: Sequence[Hit], room: int) -> list[Hit]:
+        """Put up to ``room`` of these passages behind the hits, those not seen before, and return them."""
+        seen = {hit.passage_id for hit in self.hits}
+        fresh = [hit for hit in hits if hit.passage_id not in seen][:room]
+        fresh = [replace(hit, rank=len(self.hits) + n) for n, hit in enumerate(fresh, start=1)]
+        self.found = replace(self.found, hits=[*self.hits, *fresh])
         return fresh
 
     async def answer(

@@ -41,10 +41,18 @@ async def query(collection: str, body: QueryIn, parts: Parts, request: Request) 
     if body.stream:
         # The search comes before the stream begins, so that its errors still have a status of their own.
         task = await begin(
-            parts.searcher, parts.generator, collection, body.to_request(), params, body.strategy, streaming=True
+            parts.searcher,
+            parts.generator,
+            collection,
+            body.to_request(),
+            params,
+            body.strategy,
+            warm_start=body.warm_start,
+            streaming=True,
         )
         return StreamingResponse(_events(task, body, parts), media_type="text/event-stream")
-    work = ask(parts.searcher, parts.generator, collection, body.to_request(), params, body.strategy)
+    wanted, strategy, warm = body.to_request(), body.strategy, body.warm_start
+    work = ask(parts.searcher, parts.generator, collection, wanted, params, strategy, warm_start=warm)
     asked = await unless_gone(request, work)
     if asked is None:
         return Response(status_code=_CLIENT_GONE)

@@ -25,7 +25,7 @@ from service.settings import read_settings
 from service.wiring import answer_params, open_generator
 
 T = TypeVar("T", bound=str)
-READ_BY: tuple[ReadBy, ...] = ("closed", "direct", "notes", "extract", "reflect", "thoughts", "auto")
+READ_BY: tuple[ReadBy, ...] = ("closed", "direct", "notes", "warm", "extract", "reflect", "thoughts", "auto")
 ORDERS: tuple[Order, ...] = get_args(Order)
 
 
@@ -33,7 +33,10 @@ def answers(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A set with answers.")],
     strategies: Annotated[
         list[str] | None,
-        typer.Option("--strategy", help=f"{', '.join(READ_BY)} (the model alone); may be repeated. All if not given."),
+        typer.Option(
+            "--strategy",
+            help=f"{', '.join(READ_BY)}; closed is the model alone, warm notes that were kept. All if not given.",
+        ),
     ] = None,
     orders: Annotated[
         list[str] | None,
@@ -86,7 +89,7 @@ async def _read_all(learned: LearnedSet, dataset: Dataset, readings: Sequence[Re
         if not state.reachable:
             raise GeneratorUnavailable(state.reason or "no model can be reached")
         for reading in readings:
-            ask = ask_memory(searcher, COLLECTION, generator, params, way, reading)
+            ask = ask_memory(searcher, COLLECTION, generator, params, way, reading, learned.keep_note)
             reports.append(await evaluate_answers(dataset, ask))
             report = reports[-1]
             console.print(

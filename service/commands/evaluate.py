@@ -209,7 +209,8 @@ def _to_json(
 
 async def _grade(learned: LearnedSet, dataset: Dataset, way: Way) -> QaReport:
     generator = TimedGenerator(open_generator(learned.settings))
-    ask = ask_memory(learned.searcher(way), COLLECTION, generator, answer_params(learned.settings), way, Reading())
+    params, searcher = answer_params(learned.settings), learned.searcher(way)
+    ask = ask_memory(searcher, COLLECTION, generator, params, way, Reading(), learned.keep_note)
     try:
         await generator.check()  # the first question shall not pay for loading the model
         return await evaluate_answers(dataset, ask)

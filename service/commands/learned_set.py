@@ -17,6 +17,7 @@ from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, UnreadableDocument
 from memory_graph.store.collections import get_collection
 from memory_graph.store.jobs import Job
+from memory_graph.store.notes import NewNote, add_notes
 from memory_graph.store.reading import Changes, passage_names, read_changes
 from retrieval.embedder import Embedder
 from retrieval.search import Searcher
@@ -71,6 +72,11 @@ class LearnedSet:
         searcher = Searcher(self._database, self._views, self._embedder, way.params(), scorer=self._scorer)
         searcher.warm()
         return searcher
+
+    def keep_note(self, note: NewNote) -> None:
+        """Keep a note in this memory, as the service does."""
+        with self._database.write() as connection:
+            add_notes(connection, [note])
 
     def search(self, way: Way) -> Search:
         """Return a function from (question, k) to the document of each of the k best passages.

@@ -88,6 +88,12 @@ def ask(
         typer.Option("--order", help="In which order the passages are read."),
     ] = "edges",
     strategy: Annotated[Strategy, typer.Option("--strategy", help="How the passages are read.")] = "direct",
+    warm_start: Annotated[
+        bool,
+        typer.Option(
+            "--warm-start", help="With --strategy notes: begin with what was noted for a question much like this one."
+        ),
+    ] = False,
     trace: TraceOption = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
@@ -103,6 +109,7 @@ def ask(
         filter=_filter(filter_),
         order=order,
         strategy=strategy,
+        warm_start=warm_start,
         trace=trace,
     )
 
@@ -133,7 +140,8 @@ async def _answer(settings: Settings, database: Database, collection: str, body:
     log = QueryLog(database)
     try:
         params = answer_params(settings, body.order)
-        asked = await ask_memory(searcher, generator, collection, body.to_request(), params, body.strategy)
+        request, strategy, warm = body.to_request(), body.strategy, body.warm_start
+        asked = await ask_memory(searcher, generator, collection, request, params, strategy, warm_start=warm)
         query_id = log.add(body.question, asked)
         log.flush()
         return QueryOut.of(asked, query_id, trace=body.trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import cast
 
 import pytest
@@ -14,8 +15,11 @@ from evaluation.reading_report import list_readings
 from evaluation.timed_generator import TimedGenerator
 from evaluation.ways import Way
 from memory_graph.errors import GeneratorError, GeneratorUnavailable
+from memory_graph.store.notes import KeptNote, NewNote
+from memory_graph.store.rows import now
 from memory_graph.types import Hit
 from retrieval.answer import AnswerParams
+from retrieval.kept_notes import RecalledNote
 from retrieval.search import Searcher, SearchRequest, SearchResult
 from retrieval.testing import ScriptedGenerator
 
@@ -28,17 +32,28 @@ class OnePassage:
 
     def __init__(self) -> None:
         self.asked: list[SearchRequest] = []
+        self.kept: list[NewNote] = []
 
     def search(self, collection: str, request: SearchRequest) -> SearchResult:
         self.asked.append(request)
         hit = Hit(passage_id=1, document_id="d", title="Tolm", text=TEXT, score=1.0, rank=1)
         return SearchResult(hits=[hit], version=1, collection_id=1, fallback_reason=None, stages=[])
 
+    def recall_note(self, found: SearchResult, question: str) -> RecalledNote:
+        note = KeptNote(id=7, query_id="q", question=question, text=TEXT, version=1, passage_ids=(1,), created_at=now())
+        return RecalledNote(note=note, similarity=1.0, hits=tuple(found.hits))
+
 
 def read(reading: Reading, *replies: str | GeneratorError) -> tuple[Answered, OnePassage, ScriptedGenerator]:
     searcher, generator = OnePassage(), ScriptedGenerator(replies)
     ask = ask_memory(
-        cast(Searcher, searcher), "memory", TimedGenerator(generator), AnswerParams(), Way(mode="dense"), reading
+        cast(Searcher, searcher),
+        "memory",
+        TimedGenerator(generator),
+        AnswerParams(),
+        Way(mode="dense"),
+        reading,
+        searcher.kept.append,
     )
     return asyncio.run(ask(QUESTION)), searcher, generator
 
@@ -105,6 +120,7 @@ def test_ways_of_reading_stand_side_by_side() -> None:
             AnswerParams(),
             Way(),
             reading,
+            OnePassage().kept.append,
         )
         reports.append(asyncio.run(evaluate_answers(dataset, ask)))
     header, closed, direct = list_readings(["closed", "direct"], reports)
@@ -113,3 +129,14 @@ def test_ways_of_reading_stand_side_by_side() -> None:
     calls = header.index("calls")
     assert (closed[calls], direct[calls]) == ("1.0", "1.0")
     assert len(closed) == len(direct) == len(header)
+
+
+def test_notes_are_kept_and_the_warm_reading_begins_with_them() -> None:
+    note = json.dumps({"facts": [{"fact": TEXT, "passages": [1]}]})
+    nothing, answer = json.dumps({"questions": []}), json.dumps({"found": True, "answer": "Jo Stern", "passages": [1]})
+    answered, searcher, _ = read(Reading(strategy="notes"), note, nothing, answer)
+    assert answered.answer == "Jo Stern"
+    assert [(kept.question, kept.text, tuple(kept.passage_ids)) for kept in searcher.kept] == [(QUESTION, TEXT, (1,))]
+    # The note says all that its passage does: the call that would write it is saved, and nothing is kept twice.
+    answered, searcher, _ = read(Reading(strategy="warm"), nothing, answer)
+    assert (answered.answer, answered.usage.calls, searcher.kept) == ("Jo Stern", 2, [])

@@ -12,7 +12,8 @@ from service.cli import app
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "known"), [("--strategy", "guess", "closed, direct, notes"), ("--order", "worst", "edges")]
+    ("option", "value", "known"),
+    [("--strategy", "guess", "closed, direct, notes, warm"), ("--order", "worst", "edges")],
 )
 def test_an_unknown_name_is_refused_with_those_that_are_known(
     option: str, value: str, known: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
