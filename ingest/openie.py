@@ -129,7 +129,8 @@ class ModelRun:
                 return
             if self._before is not None and self._before.submitted:
                 # What is still on its way there is paid for: it will be among the known replies.
-                await asyncio.wait([asyncio.wrap_future(one) for one in self._before.submitted])
+                left = [asyncio.wrap_future(one) for one in self._before.submitted]
+                await asyncio.gather(*left, return_exceptions=True)
             self._before = None
             tokens, limit = await asyncio.to_thread(self._read_tokens)
             self._ledger.spent = tokens.run

@@ -30,6 +30,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memory_graph.types import Usage
+
 
 class SharpwaveError(Exception):
     """Base of all errors that are meant to be shown to a user."""
@@ -135,9 +137,13 @@ class GeneratorPromptTooLong(GeneratorError):
 
 
 class GeneratorOutputInvalid(GeneratorError):
-    """The generator answered, but not in the agreed form."""
+    """The generator answered, but not in the agreed form; ``usage`` is what the reply cost, where known."""
 
     code = "generator_output_invalid"
+
+    def __init__(self, message: str, usage: Usage | None = None) -> None:
+        super().__init__(message)
+        self.usage = usage or Usage()
 
 
 class StoreError(SharpwaveError):

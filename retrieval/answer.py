@@ -118,7 +118,7 @@ async def answer(
         usage = reply.usage
         return _check(reply.text, usage, question, prepared)
     except GeneratorError as error:
-        return fall_back(error, question, hits, prepared, usage)
+        return fall_back(error, question, hits, prepared, _cost(error, usage))
 
 
 async def stream_answer(
@@ -151,7 +151,7 @@ async def stream_answer(
                         yield Token(piece)
             result = _check(text, usage, question, prepared)
         except GeneratorError as error:
-            result = fall_back(error, question, hits, prepared, usage)
+            result = fall_back(error, question, hits, prepared, _cost(error, usage))
         if sent.any:
             yield Done(result)
             return
@@ -256,6 +256,12 @@ def fall_back(
         shown=_show(prepared) if prepared else (),
         left_out=prepared.left_out if prepared else 0,
     )
+
+
+def _cost(error: GeneratorError, usage: Usage) -> Usage:
+    """Return what a failed call cost: what was told with its reply, else what the error tells."""
+    told = error.usage if isinstance(error, GeneratorOutputInvalid) else Usage()
+    return told if told.completion_tokens else usage
 
 
 def _show(prepared: _Prepared) -> tuple[int, ...]:

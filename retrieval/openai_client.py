@@ -80,8 +80,9 @@ class OpenAIGenerator:
         if choice is None:
             raise GeneratorOutputInvalid(f"the server at {where} sent no choices")
         reason = str(choice.finish_reason or "stop")
-        require_whole(reason, schema)
-        return Completion(text=text, usage=read_usage(reply), finish_reason=reason)
+        usage = read_usage(reply)
+        require_whole(reason, schema, usage)
+        return Completion(text=text, usage=usage, finish_reason=reason)
 
     async def weigh(self, messages: Sequence[Message], labels: Sequence[str]) -> Weighed:
         """Return how probable each label is as the reply, from the log-probabilities of its first token.
@@ -127,7 +128,7 @@ class OpenAIGenerator:
         finally:
             call.release()
             await chunks.close()
-        require_whole(reason, schema)
+        require_whole(reason, schema, usage)
         yield Delta(usage=usage, finish_reason=reason)
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:

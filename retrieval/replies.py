@@ -53,7 +53,7 @@ def read_usage(reply: object, default: Usage | None = None) -> Usage:
     return Usage(prompt_tokens=prompt, cached_tokens=known, completion_tokens=completion, calls=1)
 
 
-def require_whole(finish_reason: str, schema: Mapping[str, Any] | None) -> None:
-    """Refuse a reply under a schema that the token limit cut: ``GeneratorOutputInvalid``."""
+def require_whole(finish_reason: str, schema: Mapping[str, Any] | None, usage: Usage) -> None:
+    """Refuse a reply under a schema that the token limit cut: ``GeneratorOutputInvalid``, with what it cost."""
     if finish_reason == "length" and schema is not None:
-        raise GeneratorOutputInvalid("the reply was cut at the token limit before it was complete")
+        raise GeneratorOutputInvalid("the reply was cut at the token limit before it was complete", usage)

@@ -126,8 +126,8 @@ class Task:
             )
             try:
                 return read(parse_json(reply.text)), reply.usage
-            except GeneratorOutputInvalid:
-                self.usage = self.usage + reply.usage
+            except GeneratorOutputInvalid as error:
+                error.usage = reply.usage
                 raise
 
         return await self._measured(name, call)
@@ -151,7 +151,9 @@ class Task:
             return result
         except GeneratorError as error:
             self.failures += 1
-            self.unreadable += isinstance(error, GeneratorOutputInvalid)
+            if isinstance(error, GeneratorOutputInvalid):
+                self.unreadable += 1
+                self.usage = self.usage + error.usage
             detail = {"error": f"{error.code}: {error.message}"}
             raise
         finally:

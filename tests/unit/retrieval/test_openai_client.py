@@ -186,6 +186,16 @@ def test_a_reply_cut_at_the_limit_is_kept_where_no_form_was_agreed() -> None:
     asyncio.run(scenario())
 
 
+def test_a_reply_that_was_cut_tells_what_it_cost() -> None:
+    async def scenario() -> None:
+        async with asking({CHAT: reply_json(completion('{"answer": "Qu', finish_reason="length"))}) as (client, _):
+            with pytest.raises(GeneratorOutputInvalid, match="cut at the token limit") as cut:
+                await client.complete(MESSAGES, schema=SCHEMA, max_tokens=2)
+            assert cut.value.usage == Usage(prompt_tokens=7, completion_tokens=2, calls=1)
+
+    asyncio.run(scenario())
+
+
 def test_a_server_that_accepts_and_says_nothing_is_a_timeout() -> None:
     async def scenario() -> None:
         async with serving({}) as server:

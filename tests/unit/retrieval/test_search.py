@@ -6,6 +6,7 @@ from dataclasses import replace
 from threading import Event, Thread
 from typing import Any
 
+import numpy as np
 import pytest
 
 from memory_graph.database import Database
@@ -397,3 +398,15 @@ def test_the_ranker_stays_out_where_titles_repeat(
     assert ("chains" in chain) is not left_out
     if left_out:
         assert _keys(found) == _keys(_search(searcher, "Where did Ada Quill row?", rerank="none"))
+
+
+def test_thoughts_are_searched_with_the_mean_of_their_vectors_and_the_questions(searcher: Searcher, cid: int) -> None:
+    query, thoughts = "who was it", ("Bram Oster owned a mill", "it rained")
+    found = _search(searcher, query, mode="dense", top_k=5, thoughts=thoughts)
+    mean = EMBEDDER.encode([query, *thoughts]).mean(axis=0)
+    mean /= np.linalg.norm(mean)
+    texts = EMBEDDER.encode([hit.text for hit in found.hits])
+    assert [hit.score for hit in found.hits] == pytest.approx([float(one @ mean) for one in texts], abs=2e-3)
+    assert _keys(found)[0] == "bram"
+    (embed,) = [stage for stage in found.stages if stage.name == "embed"]
+    assert embed.detail == {"thoughts": 2}

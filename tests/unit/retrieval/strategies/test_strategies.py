@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from memory_graph.errors import GeneratorError, GeneratorOutputInvalid, GeneratorUnavailable
-from memory_graph.types import Hit
+from memory_graph.types import Hit, Usage
 from retrieval.answer import AnswerParams, Token
 from retrieval.ask import Asked, ask, begin, finish
 from retrieval.search import Searcher, SearchRequest, SearchResult
@@ -300,3 +300,12 @@ def test_reflect_gives_the_first_answer_that_holds_where_a_server_tells_no_proba
     asked = run("reflect", replies, Shelf([GUILD, LUND]))
     assert asked.answer.text == "Quell"
     assert asked.fallback_reason == "reflect: generator_output_invalid: no log-probabilities"
+
+
+def test_a_call_that_failed_counts_with_what_it_cost() -> None:
+    cut = GeneratorOutputInvalid("cut", Usage(prompt_tokens=40, completion_tokens=400, calls=1))
+    asked = run("notes", [cut, QUELL], Shelf([LUND]))
+    alone = run("direct", [QUELL], Shelf([LUND]))
+    assert asked.usage == alone.usage + cut.usage
+    asked = run("direct", [cut], Shelf([LUND]))
+    assert asked.usage == cut.usage
