@@ -6,11 +6,9 @@ igraph are yardsticks of the ``bench`` extra; they are imported when they are me
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from evaluation.datasets import Dataset
 from evaluation.igraph_parity import IgraphParity, plain_facts
 from evaluation.openie import Reading, count_tokens
+from evaluation.resident import resident_mb
 from evaluation.retrieval_eval import RetrievalReport, evaluate_retrieval
 from evaluation.searches import Found, Search
 from memory_graph.database import Database
@@ -33,7 +32,6 @@ Scorer = Callable[[str], NDArray[Any]]
 Memory = Literal["arrays", "resident"]
 
 _MB = 1e6
-_STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,14 +162,14 @@ def measure_triples(dataset: Dataset, corpus: Corpus, readings: Mapping[str, Rea
     embed_s = {"embed": corpus.embed_s, "embed facts and phrases": time.perf_counter() - start}
     tokens = count_tokens(readings)
 
-    before, start = _resident_mb(), time.perf_counter()
+    before, start = resident_mb(), time.perf_counter()
     theirs = IgraphParity(
         plain_facts([[(one.subject, one.predicate, one.object) for one in found] for found in triples]),
         passages=passages,
         fact_vectors=dict(zip(index.facts, facts, strict=True)),
         phrase_vectors=dict(zip(index.phrases, phrases, strict=True)),
     )
-    their_s, after = time.perf_counter() - start, _resident_mb()
+    their_s, after = time.perf_counter() - start, resident_mb()
     rows = [
         measure_peer(
             dataset,
@@ -219,12 +217,3 @@ def _ranking(corpus: Corpus, score: Scorer) -> Search:
         return Found([corpus.documents[row].id for row in best.tolist()])
 
     return search
-
-
-def _resident_mb() -> float | None:
-    """Return the megabytes of this process that are resident, where the system says so."""
-    gc.collect()
-    if not _STATUS.exists():
-        return None
-    fields = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
-    return int(fields["VmRSS"].split()[0]) * 1024 / _MB

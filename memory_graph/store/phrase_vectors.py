@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from memory_graph.store.rows import chunks, insert_new, read_parts
 from memory_graph.tables import phrase_embeddings, phrases
@@ -47,6 +47,12 @@ def known_phrase_vectors(connection: Connection, collection_id: int, keys: Seque
         )
         found.update({key: np.frombuffer(vector, dtype="<f2") for key, vector in rows})
     return found
+
+
+def count_phrase_vectors(connection: Connection, collection_id: int) -> int:
+    """Count the phrases of a collection that were embedded."""
+    own = phrase_embeddings.c.collection_id == collection_id
+    return connection.scalar(select(func.count()).select_from(phrase_embeddings).where(own)) or 0
 
 
 def read_phrase_vectors(connection: Connection, collection_id: int, since: int) -> tuple[Ints, Halves]:
