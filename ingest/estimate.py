@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ingest.asking import count_prompt
 from ingest.extracting import PassageText
+from ingest.file_reader import FileReader
 from ingest.formats import ReadLimits
 from ingest.openie_prompts import NAMES_TOKENS, TRIPLES_TOKENS, names_messages, triples_messages
-from ingest.readers import read_file
 from ingest.splitter import Splitter
 from ingest.staging import hash_document
 from memory_graph.database import Database
@@ -69,14 +69,16 @@ def estimate_learning(
 ) -> Estimate:
     """Read and split files as a job would, without learning anything; ``collection_id`` None is a new collection."""
     total = Estimate()
+    reader = FileReader(limits)
     for path in paths:
-        for document in read_file(path, limits=limits):
+        for document in reader.read_file(path):
             if isinstance(document, UnreadableDocument):
                 total = replace(total, failed=total.failed + 1)
             elif _is_known(database, collection_id, document, split):
                 total = replace(total, known=total.known + 1)
             else:
                 total = _with_document(total, document, splitter, by_model)
+    reader.close()
     return total
 
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from memory_graph.errors import UnreadableDocument
 
-SUFFIXES = (".txt", ".md", ".markdown", ".html", ".htm", ".jsonl", ".pdf", ".docx")
+SUFFIXES = (
+    ".txt", ".md", ".markdown", ".html", ".htm", ".pdf", ".docx", ".pptx", ".xlsx", ".epub", ".csv", ".tsv", ".json",
+    ".jsonl", ".eml", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz",
+)  # fmt: skip
+_COMPRESSED = (".gz", ".bz2", ".xz")
 
 NOT_UTF8 = "its path is not valid UTF-8 and cannot be an id. Rename it."
 
@@ -58,7 +62,7 @@ def _walk(path: Path, walked: set[tuple[int, int]]) -> Iterator[Path | Unreadabl
             continue
         for name in names:
             child = current / name
-            if not name.startswith(".") and (child.suffix.lower() in SUFFIXES or _is_folder(child)):
+            if not name.startswith(".") and (suffix_of(name) in SUFFIXES or _is_folder(child)):
                 waiting.append(child)
 
 
@@ -67,6 +71,12 @@ def _is_folder(path: Path) -> bool:
         return stat.S_ISDIR(path.stat().st_mode)
     except OSError:  # a dangling link, a loop of links, or vanished meanwhile: there is nothing to walk
         return False
+
+
+def suffix_of(name: str) -> str:
+    """Return a file's suffix in lower case; of a compressed tar archive both."""
+    path = PurePath(name.lower())
+    return ".tar" + path.suffix if path.suffix in _COMPRESSED and path.stem.endswith(".tar") else path.suffix
 
 
 def show_path(path: Path) -> str:

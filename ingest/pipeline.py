@@ -22,8 +22,8 @@ from sqlalchemy import Connection
 
 from ingest.batch import Batch, Computed, Prepared, fact_keys, failure_of, learned_document, phrase_keys
 from ingest.extracting import ExtractionRun, Finding, JobExtractor, PassageText
+from ingest.file_reader import FileReader
 from ingest.formats import ReadLimits
-from ingest.readers import read_bytes, read_file
 from ingest.splitter import Splitter
 from ingest.staging import document_from_json, hash_document
 from memory_graph.database import Database
@@ -84,7 +84,7 @@ class Learner:
         self._embedder = embedder
         self._extraction = extraction
         self._splitters = splitters
-        self._limits = limits or ReadLimits()
+        self._reader = FileReader(limits)
         self._params = params or PipelineParams()
 
     @contextmanager
@@ -234,9 +234,9 @@ class Learner:
     def _read(self, item: Item) -> Iterator[Document | UnreadableDocument]:
         payload = item.payload or {}
         if item.kind == "file":
-            return read_file(Path(payload["path"]), limits=self._limits)
+            return self._reader.read_file(Path(payload["path"]))
         if item.kind == "upload":
-            return read_bytes(item.name, item.data or b"", limits=self._limits)
+            return self._reader.read_bytes(item.name, item.data or b"")
         return iter([document_from_json(payload)])
 
     def _learn(self, job_id: str, collection_id: int, batch: Batch, extraction: ExtractionRun) -> None:

@@ -17,13 +17,14 @@ from typing import Literal, NamedTuple
 
 from tokenizers import Tokenizer
 
-from ingest.formats import ATX_HEADING, clean_heading
+from ingest.formats.titles import ATX_HEADING, clean_heading
 from memory_graph.errors import InvalidInput, ModelMissing
 from memory_graph.types import Document, Passage
 
 TITLE_TOKENS = 40  # the most that a title takes of a passage's room
 SMALLEST_MAX_TOKENS = 64  # below this a long title would leave no room for text
 PIECE_CHARS = 1000  # a longer sentence is cut at a line, a comma or a space
+TABLE_CHARS = 600  # a smaller table, such as each piece of a long one, stays whole: rows say nothing without their head
 JOINED_CHARS = 16  # how far a cut inside a word steps back so as not to part a letter from its accents
 CHARS_PER_TOKEN = 16  # a word of 5 MB is one [UNK] to WordPiece, so characters count too: 16 are at least one token
 BATCH_PIECES = 4096  # pieces counted in one call, to bound the memory of the encodings
@@ -150,7 +151,8 @@ def find_pieces(text: str) -> list[Piece]:
             open_headings.append((level, clean_heading(text[start:end])))
             trail = tuple(name for _, name in open_headings if name)
         rank, at = (HEADING if level else BLOCK), start
-        for border in [] if level else find_borders(text, start, end, fenced):
+        is_whole = level or (end - start <= TABLE_CHARS and text.startswith("|", start))
+        for border in [] if is_whole else find_borders(text, start, end, fenced):
             pieces.extend(cut_piece(text, Piece(at, border, rank, trail), PIECE_CHARS))
             rank, at = SENTENCE, border
         if at < end:
