@@ -138,7 +138,9 @@ def title_of(name: str) -> str:
 
 def _is_wanted(path: str) -> bool:
     """Say whether a member is read: as in folders, hidden files and those of other formats are passed over."""
-    hidden = any(part.startswith(_HIDDEN) and part != ".." for part in path.split("/") if part != ".")
+    hidden = any(
+        part.startswith(_HIDDEN) and part != ".." for part in path.replace("\\", "/").split("/") if part != "."
+    )
     return not hidden and suffix_of(path) in SUFFIXES
 
 

@@ -29,7 +29,7 @@ from memory_graph.types import Document
 # Read by our own code in one pass over bytes of a bounded number: nothing in it can hang or crash, and a memory of
 # plain text needs no child.
 PLAIN = (".txt", ".md", ".markdown", ".jsonl")
-MAX_ENDED = 5  # files in one archive that may end the child; the rest is then left out
+MAX_ENDED = 3  # files in one archive that may end the child; the rest is then left out
 FILES_PER_CHILD = 500  # what parsers leak is given back
 START_S = 120.0
 _SIGALRM = -14

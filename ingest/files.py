@@ -13,8 +13,8 @@ from pathlib import Path, PurePath
 from memory_graph.errors import UnreadableDocument
 
 SUFFIXES = (
-    ".txt", ".md", ".markdown", ".html", ".htm", ".pdf", ".docx", ".pptx", ".xlsx", ".epub", ".csv", ".tsv", ".json",
-    ".jsonl", ".eml", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz",
+    ".txt", ".md", ".markdown", ".html", ".htm", ".xhtml", ".pdf", ".docx", ".pptx", ".xlsx", ".epub", ".csv", ".tsv",
+    ".json", ".jsonl", ".eml", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz",
 )  # fmt: skip
 _COMPRESSED = (".gz", ".bz2", ".xz")
 

@@ -47,6 +47,14 @@ class Settings(BaseSettings):
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     view_memory_mb: int = Field(default=8192, ge=64)
     max_file_mb: int = Field(default=100, ge=1)
+    max_file_pages: int = Field(default=5_000, ge=1)
+    max_file_seconds: float = Field(default=120.0, ge=1)
+    max_file_memory_mb: int = Field(default=2048, ge=128)
+    max_unpacked_mb: int = Field(default=64, ge=1)
+    max_unpacked_ratio: int = Field(default=200, ge=2)
+    max_archive_mb: int = Field(default=1024, ge=1)
+    max_archive_files: int = Field(default=10_000, ge=1)
+    max_archive_depth: int = Field(default=3, ge=0)
     offline: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -205,8 +205,18 @@ def open_splitters(settings: Settings) -> dict[str, Splitter]:
 
 
 def read_limits(settings: Settings) -> ReadLimits:
-    """Return how large what is read may be."""
-    return ReadLimits(max_file_bytes=settings.max_file_mb * MB)
+    """Return how large what is read may be, and what reading it may take."""
+    return ReadLimits(
+        max_file_bytes=settings.max_file_mb * MB,
+        max_pages=settings.max_file_pages,
+        max_seconds=settings.max_file_seconds,
+        max_memory_bytes=settings.max_file_memory_mb * MB,
+        max_expanded_bytes=settings.max_unpacked_mb * MB,
+        max_ratio=settings.max_unpacked_ratio,
+        max_archive_bytes=settings.max_archive_mb * MB,
+        max_members=settings.max_archive_files,
+        max_nesting=settings.max_archive_depth,
+    )
 
 
 def model_extractor(settings: Settings, database: Database) -> ModelExtractor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ingest.formats.converted import Converted
 from ingest.formats.delimited import convert_csv
 from ingest.formats.docx import convert_docx
-from ingest.formats.encodings import GUESSED, decode_text
+from ingest.formats.encodings import GUESSED, clean_text, decode_text
 from ingest.formats.epub import convert_epub
 from ingest.formats.html import convert_html, find_declared_encoding
 from ingest.formats.limits import DEFAULT_LIMITS, ReadLimits
@@ -18,12 +18,12 @@ from ingest.formats.titles import find_first_line_title, find_heading
 from ingest.formats.xlsx import convert_xlsx
 from memory_graph.errors import UnreadableDocument
 
-__all__ = ["DEFAULT_LIMITS", "Converted", "ReadLimits", "convert"]
+__all__ = ["DEFAULT_LIMITS", "Converted", "ReadLimits", "clean_text", "convert"]
 
 _BINARY = {
     ".pdf": convert_pdf, ".docx": convert_docx, ".pptx": convert_pptx, ".xlsx": convert_xlsx, ".epub": convert_epub,
 }  # fmt: skip
-_HTML = (".html", ".htm")
+_HTML = (".html", ".htm", ".xhtml")
 _CSV = (".csv", ".tsv")
 
 

@@ -23,7 +23,7 @@ _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, LookupError,
     AttributeError, TypeError, RuntimeError,
 )  # fmt: skip
-MAX_XZ_MEMORY = 256 * 2**20
+_GZIP, _BZIP2, _XZ = _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
 
 
 class Meter(Protocol):
@@ -49,7 +49,8 @@ def list_members(
     """
     seen: set[str] = set()
     try:
-        members = _zip_members if zipfile.is_zipfile(io.BytesIO(data)) else _tar_members
+        is_tar = data[257:262] == b"ustar" or data.startswith(_COMPRESSED)  # a ZIP may lie at its end
+        members = _zip_members if not is_tar and zipfile.is_zipfile(io.BytesIO(data)) else _tar_members
         for path, read in members(name, data, meter, limits):
             if not wanted(path):
                 continue
@@ -105,12 +106,12 @@ def _tar_members(name: str, data: bytes, meter: Meter, limits: ReadLimits) -> It
 def _decompress(data: bytes) -> BinaryIO:
     """Return the stream of an archive; by its first bytes, as suffixes are often wrong here."""
     packed = io.BytesIO(data)
-    if data.startswith(b"\x1f\x8b"):
+    if data.startswith(_GZIP):
         return cast(BinaryIO, gzip.GzipFile(fileobj=packed))
-    if data.startswith(b"BZh"):
+    if data.startswith(_BZIP2):
         return cast(BinaryIO, bz2.BZ2File(packed))
-    if data.startswith(b"\xfd7zXZ\0"):
-        return cast(BinaryIO, lzma.LZMAFile(packed, memlimit=MAX_XZ_MEMORY))
+    if data.startswith(_XZ):
+        return cast(BinaryIO, lzma.LZMAFile(packed))
     return packed
 
 

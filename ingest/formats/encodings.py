@@ -43,16 +43,16 @@ _CONTROL = re.compile(f"[{re.escape(CONTROLS)}]")
 # A legacy encoding is only believed where the text is in a language that it was made for.
 _WEST = frozenset(
     ("English", "French", "German", "Spanish", "Portuguese", "Italian", "Dutch", "Swedish", "Norwegian", "Danish",
-     "Finnish", "Catalan", "Indonesian")
+     "Finnish", "Indonesian")
 )  # fmt: skip
-_EAST = frozenset(("Polish", "Czech", "Hungarian", "Slovak", "Slovene", "Croatian", "Romanian", "Bosnian"))
-_CYRILLIC = frozenset(("Russian", "Ukrainian", "Bulgarian", "Serbian", "Belarusian", "Kazakh"))
+_EAST = frozenset(("Polish", "Czech", "Hungarian", "Slovak", "Slovene", "Croatian", "Romanian"))
+_CYRILLIC = frozenset(("Russian", "Ukrainian", "Bulgarian", "Serbian", "Kazakh"))
 LANGUAGES = {
     "cp1252": _WEST, "mac_roman": _WEST, "cp850": _WEST,
     "cp1250": _EAST, "iso8859_2": _EAST,
     "cp1251": _CYRILLIC, "koi8_r": _CYRILLIC, "cp866": _CYRILLIC, "iso8859_5": _CYRILLIC,
     "cp1253": frozenset(("Greek",)), "cp1254": frozenset(("Turkish",)), "cp1255": frozenset(("Hebrew",)),
-    "cp1256": frozenset(("Arabic", "Farsi")), "cp1257": frozenset(("Lithuanian", "Latvian", "Estonian")),
+    "cp1256": frozenset(("Arabic", "Farsi")), "cp1257": frozenset(("Lithuanian", "Estonian")),
     "cp932": frozenset(("Japanese",)), "euc_jp": frozenset(("Japanese",)),
     "gb18030": frozenset(("Chinese",)), "big5": frozenset(("Chinese",)), "cp949": frozenset(("Korean",)),
 }  # fmt: skip
@@ -132,7 +132,7 @@ def guess_encoding(data: bytes) -> str:
     """Return the legacy encoding of a text, or nothing where that is not sure.
 
     An encoding is scored by how much the letters of the text are those of a language it was made for, less what looks
-    like no writing at all (charset-normalizer's coherence and chaos, both between 0 and 1).
+    like no writing at all, twice (charset-normalizer's coherence and chaos, both between 0 and 1).
     """
     from charset_normalizer import from_bytes  # imported late: almost no file needs it
 
@@ -142,18 +142,23 @@ def guess_encoding(data: bytes) -> str:
     matches = from_bytes(sample, cp_isolation=list(LANGUAGES), threshold=_MAX_MESS, enable_fallback=False)
     scored: list[tuple[float, str, str]] = []
     for match in matches:
-        if match.encoding not in LANGUAGES:  # UTF-8 and ASCII, which it always tries
-            continue
-        text = sample.decode(match.encoding, "replace")
-        coherence = match.coherence if match.language in LANGUAGES[match.encoding] else 0.0
-        if match.encoding in _EAST_ASIAN:
-            coherence = coherence / 2 + (0.5 if _is_east_asian(text) else 0.0)
-        scored.append((coherence - match.chaos, match.encoding, text))
+        for encoding in LANGUAGES.keys() & {match.encoding, *match.could_be_from_charset}:
+            text = sample.decode(encoding, "replace")
+            scored.append((_measure_coherence(text, encoding) - 2 * match.chaos, encoding, text))
     if not scored:
         return ""
     score, encoding, text = max(scored)
     rival = max((other for other, _, read in scored if read != text), default=0.0)
     return encoding if score >= MIN_SCORE and score - rival >= MIN_LEAD else ""
+
+
+def _measure_coherence(text: str, encoding: str) -> float:
+    """Return how often letters are those of a language of the encoding; East Asian ones are told by the script too."""
+    from charset_normalizer.cd import coherence_ratio
+
+    found = dict(coherence_ratio(text, lg_inclusion=",".join(LANGUAGES[encoding])))
+    coherence = max((found.get(language, 0.0) for language in LANGUAGES[encoding]), default=0.0)
+    return coherence + (0.4 if encoding in _EAST_ASIAN and _is_east_asian(text) else 0.0)
 
 
 def _decode_otherwise(data: bytes, declared: str, *, guess: bool) -> tuple[str, str] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,8 +22,6 @@ from memory_graph.errors import UnreadableDocument
 SHOWN = ("From", "To", "Cc", "Date", "Subject")
 MAX_HEADER_CHARS = 2_000  # of each that is shown: a message may have gone to thousands
 MAX_PARTS = 1_000
-MAX_BOUNDARY_DEPTH = 50  # of parts in parts: the parser calls itself for each
-_BOUNDARY = re.compile(rb"(?i)\bboundary\s*=")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +83,11 @@ def _read_header(message: Message, field: str) -> str:
     raw = message.get(field)
     if raw is None:
         return ""
+    raw = str(raw)[: 5 * MAX_HEADER_CHARS]  # before it is decoded, which takes the square of its length
     try:
         value = str(make_header(decode_header(raw)))
     except (MessageError, *PARSER_ERRORS):  # an encoded word that is broken: better as it stands than lost
-        value = str(raw)
+        value = raw
     return " ".join(UNSTORABLE.sub("\ufffd", value).split())[:MAX_HEADER_CHARS]
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from pathlib import PurePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, UploadFile
 from fastapi.responses import JSONResponse
 
+from ingest.files import SUFFIXES, suffix_of
+from ingest.formats.encodings import clean_text
 from ingest.jobs import document_items
-from ingest.readers import SUFFIXES, clean_text, content_id
+from ingest.lines import content_id
 from ingest.worker import live_workers
 from memory_graph.errors import InvalidInput, NotFound
 from memory_graph.store.collections import get_collection
@@ -70,7 +71,7 @@ async def upload(collection: str, files: list[UploadFile], parts: Parts) -> JobR
         if not name or name in names:
             raise InvalidInput("files", f"every file needs a name of its own; {name!r} is empty or given twice")
         names.add(name)
-        if PurePath(name).suffix.lower() not in SUFFIXES:
+        if suffix_of(name) not in SUFFIXES:
             failures.append(Failure(name=name, reason="unsupported", error=f"known formats are {' '.join(SUFFIXES)}"))
         elif (file.size or 0) > limit:
             message = f"over {parts.settings.max_file_mb} MB; SHARPWAVE_MAX_FILE_MB sets the limit"

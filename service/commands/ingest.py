@@ -56,7 +56,7 @@ def ingest(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Learn files and folders (.txt .md .html .jsonl .pdf .docx). What is known already is skipped."""
+    """Learn files and folders: text, HTML, PDF, Office, EPUB, CSV, JSON, e-mail, archives. What is known is skipped."""
     settings = read_settings(data_dir=data_dir)
     if COLLECTION_NAME.fullmatch(collection) is None:
         raise InvalidInput("--collection", "must be lower-case letters, digits, - and _, at most 63 characters")

@@ -190,7 +190,7 @@ def test_newlines_are_normalised() -> None:
         ("a.jsonl", b"\x1f\x8b\x08etc", "binary", "gzip"),
         ("a.jsonl", '{"text": "x"}'.encode("utf-16"), "encoding", "UTF-16"),
         ("a.jsonl", b"\n \n", "empty", "no documents"),
-        ("a.csv", b"a,b", "unsupported", ".markdown"),
+        ("a.log", b"a,b", "unsupported", ".markdown"),
         ("README", b"text", "unsupported", "without a suffix"),
         ("a.pdf", build_pdf(["", ""]), "empty", "text layer"),
         ("a.pdf", build_pdf(["text"])[:200], "damaged", "PDF"),
@@ -376,17 +376,17 @@ def test_lines_of_200_mb_need_no_memory(tmp_path: Path) -> None:
 
 
 def test_folders_are_walked_in_order(tmp_path: Path) -> None:
-    for name in ("b.txt", "a/z.md", "a/b.PDF", "a/x.csv", ".hidden.txt", ".git/c.txt", "c/d.html"):
+    for name in ("b.txt", "a/z.md", "a/b.PDF", "a/x.log", ".hidden.txt", ".git/c.txt", "c/d.html"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("x")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
     (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere.txt")
     os.mkfifo(tmp_path / "pipe.txt")
-    results = list(find_files([tmp_path, tmp_path / "b.txt", tmp_path / "a" / "x.csv", tmp_path / "no"]))
+    results = list(find_files([tmp_path, tmp_path / "b.txt", tmp_path / "a" / "x.log", tmp_path / "no"]))
     paths = [str(item.relative_to(tmp_path)) for item in results if isinstance(item, Path)]
     errors = [(Path(item.name).name, item.reason) for item in results if isinstance(item, UnreadableDocument)]
-    assert paths == ["a/b.PDF", "a/z.md", "b.txt", "c/d.html", "a/x.csv"]
+    assert paths == ["a/b.PDF", "a/z.md", "b.txt", "c/d.html", "a/x.log"]
     assert errors == [("gone.txt", "missing"), ("no", "missing")]
 
 
