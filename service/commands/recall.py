@@ -124,9 +124,11 @@ def ask(
     out.print(f"[bold]{escape(found.answer)}[/bold]")
     if found.extractive:
         out.print("[yellow]Quoted from the passages, because no answer could be generated.[/yellow]")
+    pages = {hit.passage_id: f", p. {hit.page}" for hit in found.hits if hit.page}
     for citation in found.citations:
+        where = escape(citation.title) + pages.get(citation.passage_id, "")
         mark = "" if citation.supported else " [yellow](does not carry the answer by itself)[/yellow]"
-        out.print(f"  [cyan]\\[{citation.n}][/cyan] {escape(citation.title)}: “{escape(citation.quote)}”{mark}")
+        out.print(f"  [cyan]\\[{citation.n}][/cyan] {where}: “{escape(citation.quote)}”{mark}")
     for note in found.notes:
         title, mark = escape(fill(note.text, width=90).replace("\n", "\n     ")), "" if note.kept else " (not kept)"
         out.print(f"  [dim]—  {title}{mark}[/dim]")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from ingest.formats.tables import render_table
 from ingest.splitter import SplitParams, Splitter, find_blocks, find_pieces
 from memory_graph.errors import InvalidInput, ModelMissing
 from memory_graph.types import Document, Passage
@@ -193,6 +194,17 @@ def test_blocks_and_pieces_leave_no_gaps(seed: int) -> None:
 def test_front_matter_and_tables_are_no_headings() -> None:
     text = "---\ntitle: x\nkey: y\n---\n\na | b\n--- | ---\n1 | 2\n\nReal\n====\n\n#no space\n\n####### seven"
     assert [text[start:end].strip() for start, end, level, _ in find_blocks(text) if level] == ["Real\n===="]
+
+
+def test_small_tables_stay_whole_so_that_each_passage_of_a_long_one_has_its_head(
+    splitter: Splitter, tokenizer: Tokenizer
+) -> None:
+    rows = [["id", "town", "people", "mayor"], *([n, f"Town {n}", n * 1001, f"Mayor {n * 7}"] for n in range(200))]
+    text = "\n\n".join(["## Towns", *render_table(rows)])
+    passages = split_checked(splitter, tokenizer, Document(id="a", text=text, title="Towns of the plain"))
+    assert len(passages) > 10
+    for passage in passages:
+        assert passage.text.removeprefix("## Towns\n\n").startswith("| id | town | people | mayor |\n| --- |")
 
 
 def test_wrong_parameters_name_the_field(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from retrieval.testing import HashEmbedder, ScriptedGenerator
 from service.app import create_app
 from service.services import Services
 from service.settings import Settings
+from tests.unit.ingest.files import build_xlsx, build_zip
+from tests.unit.ingest.test_readers import build_pdf
 
 HARBOUR = {"id": "harbour", "title": "The harbour", "text": "Maren Quill built the harbour of Tessaly in 1871."}
 MILL = {"id": "mill", "title": "The mill", "text": "Ivo Brandt built the mill at Ostrow. Its wheel broke in 1902."}
@@ -501,6 +503,22 @@ def test_files_are_learned_and_those_that_cannot_be_are_listed(memory: Memory) -
     assert all(failure["error"] for failure in job["failures"])
     learned = {one["id"]: one["title"] for one in memory.get("documents").json()["documents"]}
     assert learned == {"letters/märz.md": "March", "notes.txt": "notes"}
+
+
+def test_archives_and_pages(memory: Memory) -> None:
+    pages = build_pdf(["Maren Quill left Tessaly."] * 2 + ["The ferry sailed at nine."])
+    packed = build_zip({"a/ferry.pdf": pages, "b.csv": b"who,where\nIvo,Ostrow", "c.docx": b"broken", "d.png": b""})
+    files = [("files", ("all.zip", packed)), ("files", ("sheet.xlsx", build_xlsx({"S": [["a"], ["Ada"]]})))]
+    response = memory.service.client.post(f"{memory.path}/files", files=files)
+    memory.service.learn_waiting()
+    job = memory.service.job(response.json()["job_id"])
+    assert {failure["name"]: failure["reason"] for failure in job["failures"]} == {"all.zip!/c.docx": "damaged"}
+    learned = {one["id"] for one in memory.get("documents").json()["documents"]}
+    assert learned == {"all.zip!/a/ferry.pdf", "all.zip!/b.csv", "sheet.xlsx"}
+    shown = memory.get("documents/all.zip!/a/ferry.pdf").json()
+    assert shown["contents"][0]["page"] == 1
+    found = memory.post("search", query="ferry", mode="dense").json()["hits"]
+    assert {hit["document_id"]: hit["page"] for hit in found}["all.zip!/a/ferry.pdf"] == 1
 
 
 def test_a_file_name_twice_and_no_file(memory: Memory) -> None:
