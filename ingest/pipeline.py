@@ -24,6 +24,7 @@ from ingest.batch import Batch, Computed, Prepared, fact_keys, failure_of, learn
 from ingest.extracting import ExtractionRun, Finding, JobExtractor, PassageText
 from ingest.formats import ReadLimits
 from ingest.readers import read_bytes, read_file
+from ingest.sources import KINDS, Sources
 from ingest.splitter import Splitter
 from ingest.staging import document_from_json, hash_document
 from memory_graph.database import Database
@@ -79,6 +80,7 @@ class Learner:
         *,
         limits: ReadLimits | None = None,
         params: PipelineParams | None = None,
+        sources: Sources | None = None,
     ) -> None:
         self._database = database
         self._embedder = embedder
@@ -86,6 +88,7 @@ class Learner:
         self._splitters = splitters
         self._limits = limits or ReadLimits()
         self._params = params or PipelineParams()
+        self._sources = sources or Sources(database)
 
     @contextmanager
     def open(self, job_id: str) -> Iterator[Callable[[], bool]]:
@@ -235,6 +238,8 @@ class Learner:
         payload = item.payload or {}
         if item.kind == "file":
             return read_file(Path(payload["path"]), limits=self._limits)
+        if item.kind in KINDS:
+            return self._sources.read(item, self._limits)
         if item.kind == "upload":
             return read_bytes(item.name, item.data or b"", limits=self._limits)
         return iter([document_from_json(payload)])

@@ -82,7 +82,8 @@ class UnreadableDocument(SharpwaveError):
     """One document cannot be read.
 
     ``reason`` is one of: ``empty``, ``binary``, ``encoding``, ``encrypted``, ``too_large``, ``damaged``,
-    ``unsupported``, ``permission``, ``missing``, ``not_json``, ``invalid``.
+    ``unsupported``, ``permission``, ``missing``, ``not_json``, ``invalid``; for what is fetched also ``not_allowed``,
+    ``unreachable``, ``timeout``, ``certificate``, ``redirects``, and ``http_`` with a status.
     """
 
     code = "unreadable_document"
