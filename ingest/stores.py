@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -207,7 +208,7 @@ def _named_failures(address: StoreAddress) -> Iterator[None]:
         raise StoreRefused("missing", "there is no such object or bucket.") from None
     except PermissionError:
         raise StoreRefused("permission", "the store does not let this installation read it.") from None
-    except (OSError, ValueError, *_own_errors(address.protocol)) as error:
+    except _errors_of(address.protocol) as error:
         kind = type(error).__name__
         if kind in _WITHOUT_CREDENTIALS:
             message = "the worker's environment holds no credentials for the store."
@@ -215,11 +216,13 @@ def _named_failures(address: StoreAddress) -> Iterator[None]:
         raise StoreRefused("unreachable", f"the store cannot be read from ({kind}).") from None
 
 
-def _own_errors(protocol: str) -> tuple[type[Exception], ...]:
-    try:
-        return tuple(getattr(import_module(module), name) for module, name in _ERRORS.get(protocol, ()))
-    except ImportError:  # then the store could not be opened at all
-        return ()
+def _errors_of(protocol: str) -> tuple[type[Exception], ...]:
+    """Return what a store's library raises, where it is installed: without it the store cannot be opened at all."""
+    own = []
+    for module, name in _ERRORS.get(protocol, ()):
+        if find_spec(module.partition(".")[0]) is not None:
+            own.append(getattr(import_module(module), name))
+    return (OSError, ValueError, *own)
 
 
 def _parse_rule(entry: str, field: str) -> StoreRule:
