@@ -41,7 +41,7 @@ def ingest(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH...", help="Files, folders, patterns such as 'docs/**/*.pdf', addresses.", show_default=False
+            metavar="PATH", help="Files, folders, patterns such as 'docs/**/*.pdf', addresses.", show_default=False
         ),
     ],
     collection: Annotated[
