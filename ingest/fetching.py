@@ -183,7 +183,7 @@ def _redirect(address: WebAddress, location: str) -> WebAddress:
 
 
 def _header(response: httpcore.Response, name: bytes) -> str:
-    return next((value.decode("latin-1") for key, value in response.headers if key.lower() == name), "")
+    return next((value.decode("utf-8", "replace") for key, value in response.headers if key.lower() == name), "")
 
 
 def _read(response: httpcore.Response, limit: int) -> Iterator[bytes]:

@@ -20,6 +20,7 @@ from ingest.files import SUFFIXES
 from memory_graph.errors import InvalidInput
 
 MAX_CHARS = 2_000
+MAX_NAMED = 200
 PIECE_BYTES = 4 << 20
 # Packages that a protocol needs, and our extra that brings them.
 EXTRAS = {"s3": "s3", "s3a": "s3"}
@@ -135,7 +136,8 @@ def check_allowed(address: StoreAddress, rules: Iterable[StoreRule]) -> None:
     rules = list(rules)
     if not any(rule.allows(address) for rule in rules):
         empty = "" if rules else ", which is empty"
-        raise StoreRefused("not_allowed", f"it is not on the list of allowed stores (SHARPWAVE_STORES){empty}.")
+        place = str(address)[:MAX_NAMED]
+        raise StoreRefused("not_allowed", f"{place} is not on the list of allowed stores (SHARPWAVE_STORES){empty}.")
 
 
 def list_objects(address: StoreAddress, limit: int) -> list[tuple[StoreAddress, int]] | None:

@@ -66,8 +66,7 @@ def parse_web_address(text: str, field: str = "url") -> WebAddress:
     Lower-case scheme and host, international names in ASCII, no trailing dot, default port, fragment or dot segments,
     and escapes only where they are needed: addresses that mean the same are the same. Errors: ``InvalidInput``.
     """
-    if len(text) > MAX_CHARS:
-        raise InvalidInput(field, f"an address may have {MAX_CHARS:,} characters; this one has {len(text):,}")
+    _check_length(text, field)
     if _UNWANTED.search(text):
         raise InvalidInput(field, "an address holds no spaces, backslashes or control characters; write them as %20")
     try:
@@ -86,12 +85,14 @@ def parse_web_address(text: str, field: str = "url") -> WebAddress:
     target = _write(_drop_dots(parts.path or "/"), _PATH)
     if parts.query:
         target += "?" + _write(parts.query, _QUERY)
-    return WebAddress(
+    address = WebAddress(
         scheme=parts.scheme,
         host=_read_host(parts.hostname, parts.netloc.startswith("["), field),
         port=port or PORTS[parts.scheme],
         target=target,
     )
+    _check_length(str(address), field)  # escapes make it longer
+    return address
 
 
 def follow_address(address: WebAddress, location: str) -> WebAddress:
@@ -144,6 +145,11 @@ def _parse_rule(entry: str, field: str) -> HostRule:
         raise InvalidInput(field, f"{entry!r}: there are no names below an address of numbers")
     given = re.search(r":(\d+)$", rest)
     return HostRule(host=address.host, below=below, scheme=scheme or None, port=int(given[1]) if given else None)
+
+
+def _check_length(text: str, field: str) -> None:
+    if len(text) > MAX_CHARS:
+        raise InvalidInput(field, f"an address may have {MAX_CHARS:,} characters; this one has {len(text):,}")
 
 
 def _read_host(host: str, bracketed: bool, field: str) -> str:

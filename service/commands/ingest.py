@@ -34,7 +34,6 @@ from service.wiring import make_worker, open_database, source_params
 POLL_S = 0.2
 RATE_WINDOW_S = 20.0
 MAX_SHOWN_FAILURES = 20
-MAX_NAMED = 200
 
 
 def ingest(
@@ -124,7 +123,7 @@ def _sort_out(given: Iterable[str], settings: Settings) -> tuple[list[str], dict
     addresses: dict[str, Address] = {}
     for one in given:
         if is_address(one) and not os.path.lexists(one):
-            address = parse_address(one, params, one[:MAX_NAMED])
+            address = parse_address(one, params, "PATH")
             addresses[str(address)] = address
         else:
             paths.append(one)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
+import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ingest.web_addresses import (
     MAX_CHARS,
@@ -37,14 +42,14 @@ WRITTEN = [
 ]
 
 
-@pytest.mark.parametrize(("given", "written"), WRITTEN)
-def test_an_address_is_written_in_one_way(given: str, written: str) -> None:
-    assert str(parse_web_address(given)) == written
+@pytest.mark.parametrize(("text", "written"), WRITTEN)
+def test_an_address_is_written_in_one_way(text: str, written: str) -> None:
+    assert str(parse_web_address(text)) == written
     assert str(parse_web_address(written)) == written
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("text", "message"),
     [
         ("ftp://example.org/", "does not begin with http"),
         ("https:/example.org/", "has no host"),
@@ -76,18 +81,46 @@ def test_an_address_is_written_in_one_way(given: str, written: str) -> None:
         ("http://example.org:65536/", "malformed"),
         ("http://example.org:8o/", "malformed"),
         ("http://example.org/" + "a" * MAX_CHARS, "2,000 characters"),
+        ("http://example.org/" + "é" * (MAX_CHARS // 2), "2,000 characters"),
     ],
 )
-def test_other_addresses_are_refused_with_the_reason(given: str, message: str) -> None:
+def test_other_addresses_are_refused_with_the_reason(text: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message) as refused:
-        parse_web_address(given, "urls.3")
+        parse_web_address(text, "urls.3")
     assert refused.value.field == "urls.3"
     assert "secret" not in refused.value.message
 
 
-@pytest.mark.parametrize(("given", "name"), [("a/b.html?c=d/e", "b.html"), ("a/", ""), ("a%2Fb%00.md", "a b .md")])
-def test_the_file_name_is_the_last_part_of_the_path(given: str, name: str) -> None:
-    assert parse_web_address(f"https://example.org/{given}").file_name == name
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            ["http://", "https://", "a", "B.example", ".", "..", "/", "//", "?", "#", "%2e", "%", "[", "]", ":"]
+        )
+        | st.sampled_from(
+            ["::1", "127.0.0.1", "0x7f", "80", "ß", "。", "@", "\\", "[::ffff:1.2.3.4]", "xn--", "&", "|"]
+        )
+        | st.characters(),
+        max_size=12,
+    ).map("".join)
+)
+def test_another_reader_sees_the_same_host_in_what_is_written(text: str) -> None:
+    try:
+        address = parse_web_address(f"http://{text}")
+    except InvalidInput:
+        return
+    written = str(address)
+    assert parse_web_address(written) == address
+    for host, port in (
+        (urlsplit(written).hostname, urlsplit(written).port),
+        (httpx.URL(written).raw_host.decode(), httpx.URL(written).port),
+    ):
+        assert (host, port or 80) == (address.host, address.port)
+
+
+@pytest.mark.parametrize(("path", "name"), [("a/b.html?c=d/e", "b.html"), ("a/", ""), ("a%2Fb%00.md", "a b .md")])
+def test_the_file_name_is_the_last_part_of_the_path(path: str, name: str) -> None:
+    assert parse_web_address(f"https://example.org/{path}").file_name == name
 
 
 def test_a_host_of_a_link_goes_by_what_browsers_see() -> None:
