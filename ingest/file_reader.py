@@ -39,21 +39,21 @@ class FileReader:
     """Reads files one at a time; the child starts with the first that needs it."""
 
     def __init__(self, limits: ReadLimits | None = None) -> None:
-        self._limits = limits or DEFAULT_LIMITS
+        self.limits = limits or DEFAULT_LIMITS
         self._child: _Child | None = None
         self._lock = threading.Lock()
 
     def read_file(self, path: Path) -> Iterator[Document | UnreadableDocument]:
         """Yield the documents of a file, as ``ingest.readers.read_file`` does."""
         if suffix_of(path.name) in PLAIN:
-            return read_file(path, limits=self._limits)
+            return read_file(path, limits=self.limits)
         return self._read(show_path(path), {"path": os.fspath(path.absolute())}, None)
 
-    def read_bytes(self, name: str, data: bytes) -> Iterator[Document | UnreadableDocument]:
+    def read_bytes(self, name: str, data: bytes, *, id: str | None = None) -> Iterator[Document | UnreadableDocument]:
         """Yield the documents of an uploaded file, as ``ingest.readers.read_bytes`` does."""
         if suffix_of(name) in PLAIN:
-            return read_bytes(name, data, limits=self._limits)
-        return self._read(name, {"name": name}, data)
+            return read_bytes(name, data, limits=self.limits, id=id)
+        return self._read(name, {"name": name, "id": id}, data)
 
     def close(self) -> None:
         """End the child."""
@@ -93,7 +93,7 @@ class FileReader:
     def _ask(self, request: dict[str, Any], data: bytes | None) -> Iterator[dict[str, Any]]:
         if self._child is None or self._child.asked >= FILES_PER_CHILD:
             self._end_child()
-            self._child = _Child(self._limits)
+            self._child = _Child(self.limits)
         return self._child.ask(request, data)
 
     def _end_child(self) -> None:
@@ -115,7 +115,7 @@ class _Child:
 
     def __init__(self, limits: ReadLimits) -> None:
         self.asked = 0
-        self._limits = limits
+        self.limits = limits
         self._connection, theirs = Pipe()
         # A fresh interpreter of this module alone: multiprocessing would import the program's main module again.
         self._process = subprocess.Popen(
@@ -145,7 +145,7 @@ class _Child:
             if data is not None:
                 self._connection.send_bytes(data)
             while True:
-                if not self._connection.poll(self._limits.max_seconds):
+                if not self._connection.poll(self.limits.max_seconds):
                     raise self._timed_out()
                 answer = json.loads(self._connection.recv_bytes())
                 if answer["kind"] == "end":
@@ -158,11 +158,11 @@ class _Child:
             raise (self._timed_out() if status == _SIGALRM else _crashed(f"signal {-status}")) from None
 
     def _timed_out(self) -> _Ended:
-        message = f"takes over {self._limits.max_seconds:g} s to read. Split it, or raise SHARPWAVE_MAX_FILE_SECONDS."
+        message = f"takes over {self.limits.max_seconds:g} s to read. Split it, or raise SHARPWAVE_MAX_FILE_SECONDS."
         return _Ended("timeout", message)
 
     def _out_of_memory(self) -> _Ended:
-        message = f"takes over {self._limits.max_memory_bytes / MB:.0f} MB of memory to read"
+        message = f"takes over {self.limits.max_memory_bytes / MB:.0f} MB of memory to read"
         return _Ended("out_of_memory", f"{message}. Split it, or raise SHARPWAVE_MAX_FILE_MEMORY_MB.")
 
 

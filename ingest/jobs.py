@@ -157,6 +157,6 @@ def document_items(documents: Iterable[Document]) -> list[NewItem]:
     ]
 
 
-def fingerprint_paths(paths: Iterable[Path], split: str) -> str:
-    """Return the fingerprint of a request to learn these paths, so that asking again continues it."""
-    return hash_text(split, *sorted(str(path.resolve()) for path in paths))
+def fingerprint_paths(paths: Iterable[Path], split: str, addresses: Iterable[str] = ()) -> str:
+    """Return the fingerprint of a request to learn these paths and addresses, so that asking again continues it."""
+    return hash_text(split, *sorted([*(str(path.resolve()) for path in paths), *addresses]))

@@ -24,6 +24,7 @@ from ingest.batch import Batch, Computed, Prepared, fact_keys, failure_of, learn
 from ingest.extracting import ExtractionRun, Finding, JobExtractor, PassageText
 from ingest.file_reader import FileReader
 from ingest.formats import ReadLimits
+from ingest.sources import KINDS, Sources
 from ingest.splitter import Splitter
 from ingest.staging import document_from_json, hash_document
 from memory_graph.database import Database
@@ -79,6 +80,7 @@ class Learner:
         *,
         limits: ReadLimits | None = None,
         params: PipelineParams | None = None,
+        sources: Sources | None = None,
     ) -> None:
         self._database = database
         self._embedder = embedder
@@ -86,6 +88,7 @@ class Learner:
         self._splitters = splitters
         self._reader = FileReader(limits)
         self._params = params or PipelineParams()
+        self._sources = sources or Sources(database)
 
     @contextmanager
     def open(self, job_id: str) -> Iterator[Callable[[], bool]]:
@@ -235,6 +238,8 @@ class Learner:
         payload = item.payload or {}
         if item.kind == "file":
             return self._reader.read_file(Path(payload["path"]))
+        if item.kind in KINDS:
+            return self._sources.read(item, self._reader)
         if item.kind == "upload":
             return self._reader.read_bytes(item.name, item.data or b"")
         return iter([document_from_json(payload)])

@@ -113,7 +113,7 @@ def _answers(
     if "path" in request:
         results = read_file(Path(request["path"]), limits=limits, begun=begun, skip=skip)
     else:
-        results = read_bytes(request["name"], data, limits=limits, begun=begun, skip=skip)
+        results = read_bytes(request["name"], data, limits=limits, id=request["id"], begun=begun, skip=skip)
     return map(to_json, results)
 
 

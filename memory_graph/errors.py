@@ -82,8 +82,9 @@ class UnreadableDocument(SharpwaveError):
     """One document cannot be read.
 
     ``reason`` is one of: ``empty``, ``binary``, ``encoding``, ``encrypted``, ``too_large``, ``damaged``,
-    ``unsupported``, ``permission``, ``missing``, ``not_json``, ``invalid``, ``timeout``,
-    ``out_of_memory``, ``crashed``.
+    ``unsupported``, ``permission``, ``missing``, ``not_json``, ``invalid``, ``timeout``, ``out_of_memory``,
+    ``crashed``; for what is fetched also ``not_allowed``, ``unreachable``, ``certificate``, ``redirects``, and
+    ``http_`` with a status.
     """
 
     code = "unreadable_document"

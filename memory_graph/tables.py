@@ -260,9 +260,9 @@ job_items = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("job_id", String(36), ForeignKey("jobs.id"), nullable=False),
-    Column("kind", String(16), nullable=False),  # file | upload | document | part (of a file that failed)
+    Column("kind", String(16), nullable=False),  # file | upload | document | url | store | part (of a file that failed)
     Column("name", Text, nullable=False),  # what the user calls it
-    Column("payload", JSON),  # a path or a submitted document; erased when it is learned
+    Column("payload", JSON),  # a path, an address or a submitted document; erased when it is learned
     Column("data", LargeBinary),  # an uploaded file's bytes; erased when it is learned
     Column("state", String(16), nullable=False),  # pending | done | failed | cancelled
     Column("reason", String(32)),

@@ -119,6 +119,11 @@ class DocumentsIn(In):
     wait: bool = False
 
 
+class UrlsIn(In):
+    urls: Annotated[list[Storable], Field(min_length=1, max_length=MAX_DOCUMENTS)]
+    split: Literal["recursive", "none"] = "recursive"
+
+
 class DocumentOut(Out):
     id: str
     title: str

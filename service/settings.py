@@ -11,6 +11,8 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ingest.stores import StoreRule, parse_store_rules
+from ingest.web_addresses import HostRule, parse_host_rules
 from memory_graph.errors import InvalidInput
 from memory_graph.text import hash_text
 
@@ -55,6 +57,9 @@ class Settings(BaseSettings):
     max_archive_mb: int = Field(default=1024, ge=1)
     max_archive_files: int = Field(default=10_000, ge=1)
     max_archive_depth: int = Field(default=3, ge=0)
+    url_hosts: str = ""
+    url_timeout_s: float = Field(default=60.0, gt=0)
+    stores: str = ""
     offline: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -80,6 +85,16 @@ class Settings(BaseSettings):
         return urls
 
     @property
+    def host_rules(self) -> tuple[HostRule, ...]:
+        """The hosts that documents may be fetched from. Errors: ``InvalidInput``."""
+        return parse_host_rules(self.url_hosts, "SHARPWAVE_URL_HOSTS")
+
+    @property
+    def store_rules(self) -> tuple[StoreRule, ...]:
+        """The stores that documents may be read from. Errors: ``InvalidInput``."""
+        return parse_store_rules(self.stores, "SHARPWAVE_STORES")
+
+    @property
     def views_dir(self) -> Path:
         """Where views of the database's collections are saved; another database has another place."""
         place = hash_text(self.database_url)[:12] if self.database_url else "own"
@@ -102,5 +117,6 @@ def read_settings(**overrides: object) -> Settings:
         first = error.errors()[0]
         name = "SHARPWAVE_" + "_".join(str(part) for part in first["loc"]).upper()
         raise InvalidInput(name, f"{first['msg']} (it is {first['input']!r})") from error
-    _ = settings.generator_urls  # a wrong address is refused here too, not at its first use
+    # Wrong addresses are refused here too, not at their first use.
+    _ = settings.generator_urls, settings.host_rules, settings.store_rules
     return settings

@@ -13,9 +13,11 @@ from ingest.asking import AskParams
 from ingest.extracting import JobExtractor
 from ingest.extraction import ExtractionParams, Extractor, SpacyExtractor
 from ingest.extraction_pool import ExtractionPool, PooledExtraction
+from ingest.fetching import FetchParams
 from ingest.formats import ReadLimits
 from ingest.openie import ModelExtractor
 from ingest.pipeline import Learner, PipelineParams
+from ingest.sources import SourceParams, Sources
 from ingest.splitter import SplitParams, Splitter
 from ingest.worker import Worker, prepare_queue
 from memory_graph.database import Database, check_schema, schema_state, upgrade_schema
@@ -193,6 +195,7 @@ def make_learner(
             limits=read_limits(settings),
             # Facts read off verbs neither helped nor harmed; those of a language model help.
             params=replace(how, embed_facts=by_model or extractor is not None, embed_phrases=settings.join_synonyms),
+            sources=Sources(database, source_params(settings)),
         )
 
     return build
@@ -216,6 +219,13 @@ def read_limits(settings: Settings) -> ReadLimits:
         max_archive_bytes=settings.max_archive_mb * MB,
         max_members=settings.max_archive_files,
         max_nesting=settings.max_archive_depth,
+    )
+
+
+def source_params(settings: Settings) -> SourceParams:
+    """Return what may be read from the web and from stores."""
+    return SourceParams(
+        fetch=FetchParams(hosts=settings.host_rules, total_s=settings.url_timeout_s), stores=settings.store_rules
     )
 
 

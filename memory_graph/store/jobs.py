@@ -22,7 +22,7 @@ WORKER_TTL_S = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class NewItem:
-    """One thing to learn: a path, a submitted document, or an uploaded file's bytes."""
+    """One thing to learn: a path, an address, a submitted document, or an uploaded file's bytes."""
 
     kind: str
     name: str
@@ -129,6 +129,15 @@ def add_items(connection: Connection, job_id: str, items: Sequence[NewItem]) -> 
                 for item in items
             ],
         )
+
+
+def replace_item(connection: Connection, item_id: int, items: Sequence[NewItem]) -> None:
+    """Put other items in the place of a pending one; nothing, where another worker has ended it meanwhile."""
+    job_id = connection.scalar(
+        delete(job_items).where(job_items.c.id == item_id, job_items.c.state == "pending").returning(job_items.c.job_id)
+    )
+    if job_id is not None:
+        add_items(connection, job_id, items)
 
 
 def add_failures(connection: Connection, job_id: str, failures: Sequence[Failure]) -> None:

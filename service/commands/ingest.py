@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,6 +18,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from ingest.files import find_files
 from ingest.jobs import JobQueue, file_items, fingerprint_paths
+from ingest.patterns import expand_path
+from ingest.sources import Address, address_items, is_address, parse_address
 from ingest.worker import Worker, live_workers
 from memory_graph.database import Database
 from memory_graph.errors import Conflict, InvalidInput, UnreadableDocument
@@ -27,7 +29,7 @@ from service.commands.estimate import report_estimate
 from service.commands.output import AsJson, DataDir, console, print_json
 from service.schemas import COLLECTION_NAME, JobOut, JobRef
 from service.settings import Settings, read_settings
-from service.wiring import make_worker, open_database
+from service.wiring import make_worker, open_database, source_params
 
 POLL_S = 0.2
 RATE_WINDOW_S = 20.0
@@ -35,7 +37,12 @@ MAX_SHOWN_FAILURES = 20
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders.", show_default=False)],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH", help="Files, folders, patterns such as 'docs/**/*.pdf', addresses.", show_default=False
+        ),
+    ],
     collection: Annotated[
         str, typer.Option("--collection", "-c", help="Where to; made if it is not there.")
     ] = "default",
@@ -56,17 +63,23 @@ def ingest(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Learn files and folders: text, HTML, PDF, Office, EPUB, CSV, JSON, e-mail, archives. What is known is skipped."""
+    """Learn files and folders: text, HTML, PDF, Office, EPUB, CSV, JSON, e-mail, archives. What is known is skipped.
+
+    Web pages and objects in stores are given by their addresses (https://…, s3://…), where the settings allow them.
+    """
     settings = read_settings(data_dir=data_dir)
     if COLLECTION_NAME.fullmatch(collection) is None:
         raise InvalidInput("--collection", "must be lower-case letters, digits, - and _, at most 63 characters")
+    given, addresses = _sort_out(paths, settings)
+    if addresses and estimate:
+        raise InvalidInput("--estimate", "reads files only; leave the addresses out")
     found, failures = [], []
-    for one in find_files(paths):
+    for one in find_files(file for path in given for file in expand_path(path)):
         if isinstance(one, UnreadableDocument):
             failures.append(Failure(name=one.name, reason=one.reason, error=one.detail))
         else:
             found.append(one)
-    if not found:
+    if not found and not addresses:
         for failure in failures:
             console.print(f"[red]{escape(failure.name)}[/red]: {escape(failure.error)}")
         raise InvalidInput("PATH", "there is nothing to learn: no readable file of a known format was found")
@@ -78,10 +91,10 @@ def ingest(
     queue = JobQueue(database)
     submitted = queue.submit(
         collection,
-        file_items(found),
+        [*file_items(found), *address_items(addresses.values())],
         split=split,
         failures=failures,
-        fingerprint=fingerprint_paths(paths, split),
+        fingerprint=fingerprint_paths(map(Path, given), split, addresses),
         max_tokens=max_tokens,
     )
     if submitted.resumed:
@@ -101,6 +114,20 @@ def ingest(
         _report(job)
     # DBOS's threads do not end by themselves: what is to be said is said, so the process ends here.
     raise SystemExit(0 if job.state == "succeeded" and not job.failed else 1)
+
+
+def _sort_out(given: Iterable[str], settings: Settings) -> tuple[list[str], dict[str, Address]]:
+    """Return the paths among what was given, and the addresses, each once. Errors: ``InvalidInput``."""
+    params = source_params(settings)
+    paths = []
+    addresses: dict[str, Address] = {}
+    for one in given:
+        if is_address(one) and not os.path.lexists(one):
+            address = parse_address(one, params, "PATH")
+            addresses[str(address)] = address
+        else:
+            paths.append(one)
+    return paths, addresses
 
 
 def _follow(settings: Settings, database: Database, job_id: str, *, quiet: bool) -> Job:

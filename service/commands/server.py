@@ -149,7 +149,10 @@ def set_up_logging(settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    for noisy in ("httpx", "httpx2", "openai", "sentence_transformers", "alembic", "dbos"):
+    noisy_ones = ("httpx", "httpx2", "httpcore", "openai", "sentence_transformers", "alembic", "dbos")
+    # At the level debug these write down what they sign requests with.
+    signing = ("aiobotocore", "boto3", "botocore", "fsspec", "s3fs")
+    for noisy in (*noisy_ones, *signing):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
