@@ -86,7 +86,8 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
         select(
             passages.c.id,
             passages.c.document_id,
-            passages.c.ordinal,
+            passages.c.text_hash,
+            passages.c.twin,
             passages.c.heading,
             passages.c.text,
             documents.c.key,
@@ -98,7 +99,7 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
         .where(passages.c.collection_id == cid, passages.c.version > since)
         .order_by(passages.c.id),
     ):
-        ids.append(np.array([(row.id, row.document_id, order_key(row.key, row.ordinal)) for row in rows]))
+        ids.append(np.array([(row.id, row.document_id, order_key(row.key, row.text_hash, row.twin)) for row in rows]))
         vectors.append(np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2").reshape(len(rows), -1))
         called = {title: normalize(title_as_name(title)) for title in {row.title for row in rows}}
         titles.append(hash_keys([called[row.title] for row in rows]))

@@ -279,6 +279,26 @@ def test_a_document_keeps_what_it_was_given(memory: Memory) -> None:
     assert [(one["ordinal"], one["text"]) for one in body["contents"]] == [(0, "Maren Quill.")]
 
 
+def test_a_document_given_again_tells_its_history(memory: Memory) -> None:
+    given = {"id": "a", "title": "T", "text": "Maren Quill rows.", "source": "letters"}
+    first = memory.service.job(memory.learn(given))
+    assert first["changes"] == {"added": 1, "removed": 0, "kept": 0}
+    kept = memory.get("documents/a").json()["contents"][0]["id"]
+    second = memory.service.job(memory.learn({**given, "metadata": {"year": 1871}}))
+    assert second["changes"] == {"added": 0, "removed": 0, "kept": 1}
+    body = memory.get("documents/a").json()
+    assert (body["metadata"], body["contents"][0]["id"]) == ({"year": 1871}, kept)
+    third = memory.service.job(memory.learn({**given, "text": "Maren Quill swims."}))
+    assert third["changes"] == {"added": 1, "removed": 1, "kept": 0}
+    history = memory.get("documents/a").json()["history"]
+    assert [(one["job_id"], one["added"], one["removed"], one["kept"]) for one in history] == [
+        (third["id"], 1, 1, 0),
+        (second["id"], 0, 0, 1),
+        (first["id"], 1, 0, 0),
+    ]
+    assert [one["version"] for one in history] == [3, 2, 1]
+
+
 def test_without_an_id_the_content_names_the_document(memory: Memory) -> None:
     memory.learn({"text": "Ivo Brandt."})
     memory.learn({"text": "Ivo Brandt."})
