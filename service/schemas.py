@@ -142,6 +142,22 @@ class PassageOut(Out):
     page: int | None
 
 
+class NeighbourOut(PassageOut):
+    document_id: str
+    title: str
+    occurred_at: datetime | None
+
+
+class PassageDetailOut(NeighbourOut):
+    """A passage with those beside it, in reading order."""
+
+    source: str | None
+    previous: int | None
+    next: int | None
+    before: list[NeighbourOut]
+    after: list[NeighbourOut]
+
+
 class ChangeOut(Out):
     """One time that a document was written; the numbers are of passages."""
 
@@ -282,8 +298,11 @@ class HitOut(Out):
     text: str
     score: float
     rank: int
+    ordinal: int
+    heading: str
     page: int | None
     source: str | None
+    occurred_at: datetime | None
 
     @classmethod
     def of(cls, hit: Hit) -> HitOut:

@@ -180,10 +180,12 @@ def read_hits(connection: Connection, scored: Sequence[tuple[int, float]]) -> li
                 passages.c.id,
                 passages.c.text,
                 passages.c.ordinal,
+                passages.c.heading,
                 passages.c.page,
                 documents.c.key,
                 documents.c.title,
                 documents.c.source,
+                documents.c.occurred_at,
             )
             .join(documents, documents.c.id == passages.c.document_id)
             .where(passages.c.id.in_(some))
@@ -201,6 +203,8 @@ def read_hits(connection: Connection, scored: Sequence[tuple[int, float]]) -> li
             ordinal=row["ordinal"],
             page=row["page"],
             source=row["source"],
+            heading=row["heading"],
+            occurred_at=row["occurred_at"],
         )
         for rank, (row, score) in enumerate(live, start=1)
     ]
@@ -266,6 +270,14 @@ def filter_documents(connection: Connection, collection_id: int, conditions: Map
         select(documents.c.id).where(documents.c.collection_id == collection_id, *clauses).order_by(documents.c.id)
     )
     return np.fromiter(ids, dtype=np.int64)
+
+
+def same_value(connection: Connection, field: str, value: Any) -> ColumnElement[bool]:
+    """Return the condition that a document's ``source``, or a field of its metadata, has this value.
+
+    Errors: ``InvalidInput`` for a field that cannot be compared.
+    """
+    return _compare(field, value, "eq", connection.dialect.name == "sqlite")
 
 
 def _clause(field: str, wanted: Any, sqlite: bool) -> ColumnElement[bool]:
