@@ -103,7 +103,7 @@ def make_memory(n_passages: int, folder: Path) -> Subject:
     vectors = np.empty((n_passages, _Embedded.dim), dtype=np.float16)
     for start in range(0, n_passages, 20_000):
         vectors[start : start + 20_000] = memory.vectors(start, min(start + 20_000, n_passages))
-    orders = [order_key(_document(row), row % DOCUMENT) for row in range(n_passages)]
+    orders = [order_key(_document(row), f"{row:032x}", 0) for row in range(n_passages)]
     view = View(
         version=_VERSION,
         token=_TOKEN,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.extracting import Finding, NotExtracted, PassageText
+from memory_graph.store.extractions import StoredExtraction
 from memory_graph.store.jobs import Failure
 from memory_graph.store.learning import LearnedDocument, LearnedPassage
 from memory_graph.text import fact_key, is_linkable, normalize, title_as_name
@@ -45,7 +46,8 @@ class Batch:
     known: list[tuple[int, int]] = field(default_factory=list)  # (item, size) of documents that are there already
     failures: list[tuple[int, Failure]] = field(default_factory=list)
     ended: list[tuple[int, Failure | None]] = field(default_factory=list)
-    texts: dict[str, PassageText] = field(default_factory=dict)  # by text hash, each once
+    texts: dict[str, PassageText] = field(default_factory=dict)  # to be extracted, by text hash, each once
+    stored: dict[str, StoredExtraction] = field(default_factory=dict)  # of texts that were extracted before
     extraction: Future[Any] | None = None
     read_s: float = 0.0
     settle: bool = False  # nothing more is read before this is learned
@@ -72,6 +74,7 @@ class Computed:
     findings: Mapping[str, Finding]
     facts: Mapping[FactKey, NDArray[np.float16]] = field(default_factory=dict)
     phrases: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
+    made_by: str = ""
 
 
 def title_mentions(document: Document) -> tuple[Mention, ...]:
@@ -118,13 +121,10 @@ def learned_document(prepared: Prepared, computed: Computed) -> LearnedDocument:
         found = computed.findings[text_hash]
         if isinstance(found, NotExtracted):
             raise ValueError("a document with a passage that was not extracted is not learned")
+        if not isinstance(found, StoredExtraction):  # there the title counts already: it is part of what is hashed
+            found = Extraction(mentions=(*title, *found.mentions), triples=found.triples)
         passages.append(
-            LearnedPassage(
-                passage=passage,
-                text_hash=text_hash,
-                vector=computed.vectors[text_hash],
-                extraction=Extraction(mentions=(*title, *found.mentions), triples=found.triples),
-            )
+            LearnedPassage(passage=passage, text_hash=text_hash, vector=computed.vectors[text_hash], extraction=found)
         )
     return LearnedDocument(
         document=prepared.document,
@@ -132,4 +132,5 @@ def learned_document(prepared: Prepared, computed: Computed) -> LearnedDocument:
         passages=passages,
         fact_vectors=computed.facts,
         phrase_vectors=computed.phrases,
+        made_by=computed.made_by,
     )

@@ -36,6 +36,11 @@ Wanted: TypeAlias = Mapping[str, PassageText]
 class ExtractionRun(Protocol):
     """The extraction of one run of a job."""
 
+    @property
+    def made_by(self) -> str:
+        """What decides what is found in a text: equal for two runs that find the same; empty where not known yet."""
+        ...
+
     def submit(self, wanted: Wanted) -> Future[Any]:
         """Begin with passages and return at once."""
         ...

@@ -84,10 +84,14 @@ class ExtractionPool:
 
 
 class PooledExtraction:
-    """Extracts for any job with one pool; a text on which the child died is a failure of its document."""
+    """Extracts for any job with one pool; a text on which the child died is a failure of its document.
 
-    def __init__(self, pool: ExtractionPool) -> None:
+    ``made_by`` names the extractor and all that decides what it finds.
+    """
+
+    def __init__(self, pool: ExtractionPool, made_by: str = "extractor") -> None:
         self._pool = pool
+        self.made_by = made_by
 
     def begin(self, job_id: str, collection_id: int) -> PooledExtraction:
         """Return itself: it keeps nothing of a job."""

@@ -199,7 +199,10 @@ def _parse_time(name: str, value: str | None) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(value)
-        time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+        if time.tzinfo is None:  # as the API has it: a guessed zone would put a story in another order without a sign
+            message = f"occurred_at: {value[:60]!r} needs a time zone, such as 2024-05-01T12:00:00Z."
+            raise UnreadableDocument(name, "invalid", message)
+        time = time.astimezone(UTC)
     except (ValueError, OverflowError):  # an offset may lead out of the years 1 to 9999
         message = f"occurred_at: {value[:60]!r} is not an ISO 8601 time like 2024-05-01T12:00:00Z."
         raise UnreadableDocument(name, "invalid", message) from None

@@ -19,6 +19,7 @@ from ingest.asking import Asker, AskParams, Question
 from ingest.extracting import Finding, NotExtracted, PassageText, Wanted
 from ingest.ledger import Ledger
 from ingest.openie_prompts import (
+    ASKED,
     NAMES_SCHEMA,
     NAMES_TOKENS,
     TRIPLES_SCHEMA,
@@ -108,6 +109,11 @@ class ModelRun:
         self._opening = asyncio.Lock()
         self._opened = False
         self.submitted: list[Future[Found]] = []
+
+    @property
+    def made_by(self) -> str:
+        """The model and all that it is shown beside a passage; empty until the model was reached."""
+        return f"{self._generator.name} {ASKED}" if self._opened else ""
 
     def submit(self, wanted: Wanted) -> Future[Found]:
         """Begin with passages, in order; calls beyond the allowed number wait for their turn."""

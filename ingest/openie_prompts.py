@@ -14,6 +14,7 @@ from typing import Any
 
 from ingest.extracting import PassageText
 from memory_graph.errors import GeneratorOutputInvalid
+from memory_graph.text import hash_text
 from memory_graph.types import Triple
 from retrieval.generator import Message
 from retrieval.prompts import neutralise
@@ -159,3 +160,6 @@ _PREFIX: tuple[Message, ...] = (
     {"role": "user", "content": _ASK_TRIPLES},
     {"role": "assistant", "content": json.dumps({"triples": _EXAMPLE_TRIPLES})},
 )
+
+ASKED = hash_text(json.dumps([_PREFIX, _ASK_TRIPLES, NAMES_SCHEMA, TRIPLES_SCHEMA, NAMES_TOKENS, TRIPLES_TOKENS]))
+"""All that the model is shown beside the passage: another one may bring other findings."""

@@ -31,6 +31,7 @@ from memory_graph.database import Database
 from memory_graph.errors import BudgetSpent, GeneratorError, UnreadableDocument
 from memory_graph.store import jobs as job_store
 from memory_graph.store.collections import bind_embedder
+from memory_graph.store.extractions import known_extractions
 from memory_graph.store.jobs import Failure, Item
 from memory_graph.store.learning import Commit, known_hashes, known_vectors
 from memory_graph.store.phrase_vectors import known_phrase_vectors
@@ -136,6 +137,7 @@ class Learner:
         last: BaseException | None = None
         try:
             for batch in self._batches(job_id, collection_id, self._splitters[split], split):
+                self._take_stored(collection_id, batch, extraction)
                 if batch.texts:
                     batch.extraction = extraction.submit(batch.texts)
                 # A border may come right after a batch; then there is nothing to learn, only to wait for.
@@ -250,12 +252,13 @@ class Learner:
         vectors = self._embed(collection_id, batch)
         seconds["embed"] = time.perf_counter() - start
         start = time.perf_counter()
-        findings, seconds["extract"] = self._collect(job_id, batch, extraction)
+        found, seconds["extract"] = self._collect(job_id, batch, extraction)
+        findings = found | batch.stored
         seconds["wait"] = time.perf_counter() - start
         start = time.perf_counter()
-        computed = Computed(vectors=vectors, findings=findings)
+        computed = Computed(vectors=vectors, findings=findings, made_by=self._made_by(extraction))
         if self._params.embed_facts:
-            computed.facts = self._embed_facts(findings)
+            computed.facts = self._embed_facts(found, batch)
         if self._params.embed_phrases:
             computed.phrases = self._embed_phrases(collection_id, batch, findings)
         if self._params.embed_facts or self._params.embed_phrases:
@@ -279,10 +282,26 @@ class Learner:
         vectors.update(zip(missing, computed, strict=True))
         return vectors
 
-    def _embed_facts(self, findings: Mapping[str, Finding]) -> dict[FactKey, NDArray[np.float16]]:
-        keys = fact_keys(findings.values())
-        vectors = self._embedder.encode([" ".join(key) for key in keys]).astype(np.float16)
-        return dict(zip(keys, vectors, strict=True))
+    def _take_stored(self, collection_id: int, batch: Batch, extraction: ExtractionRun) -> None:
+        """Take from the database what the same extractor found before in texts that are there."""
+        if batch.texts and extraction.made_by:
+            with self._database.read() as connection:
+                made_by = self._made_by(extraction)
+                batch.stored = known_extractions(connection, collection_id, list(batch.texts), made_by)
+        for text_hash in batch.stored:
+            del batch.texts[text_hash]
+
+    def _made_by(self, extraction: ExtractionRun) -> str:
+        """Return the hash of all that decides which mentions, facts and vectors of these come of a text."""
+        return hash_text(extraction.made_by, str(self._params.embed_facts), str(self._params.embed_phrases))
+
+    def _embed_facts(self, found: Mapping[str, Finding], batch: Batch) -> dict[FactKey, NDArray[np.float16]]:
+        vectors = {key: vector for one in batch.stored.values() for key, vector in one.fact_vectors.items()}
+        keys = [key for key in fact_keys(found.values()) if key not in vectors]
+        vectors.update(
+            zip(keys, self._embedder.encode([" ".join(key) for key in keys]).astype(np.float16), strict=True)
+        )
+        return vectors
 
     def _embed_phrases(
         self, collection_id: int, batch: Batch, findings: Mapping[str, Finding]
@@ -332,13 +351,15 @@ class Learner:
             if failure is not None:
                 failures.append((one.item_id, failure))
                 continue
-            learned = commit.write(learned_document(one, computed), job_id)
+            change = commit.write(learned_document(one, computed), job_id)
             job_store.advance_item(
                 connection,
                 one.item_id,
-                documents=int(learned),
-                known=int(not learned),
-                passages=len(one.passages) if learned else 0,
+                documents=int(change is not None),
+                known=int(change is None),
+                passages=len(one.passages) if change else 0,
+                kept=change.kept if change else 0,
+                removed=change.removed if change else 0,
                 done=size,
             )
         for item_id, size in batch.known:

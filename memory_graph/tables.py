@@ -1,8 +1,9 @@
 """The SQL schema on one page.
 
 Rows are the truth; every index is a view of them. A row that readers follow carries the ``version`` of the commit that
-wrote it. Evidence (passages, mentions, fact_sources) is inserted and deleted, never updated; what is deleted leaves a
-tombstone without text. Counts that other rows imply are not stored.
+wrote it. Evidence (passages, mentions, fact_sources) is inserted and deleted, never updated, but for the position of a
+passage in its document, which no view holds; what is deleted leaves a tombstone without text. Counts that other rows
+imply are not stored.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.engine import Dialect
 
@@ -92,9 +94,27 @@ documents = Table(
     Column("occurred_at", UtcDateTime),
     Column("content_hash", String(32), nullable=False),  # equal hash under the same key = already known
     Column("job_id", String(36)),
-    Column("version", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),  # of the commit that wrote it last
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("collection_id", "key"),
+    **NEVER_REUSED,
+)
+
+# How much changed each time a document was written; no text, and gone with it.
+document_changes = Table(
+    "document_changes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("document_id", Id, ForeignKey("documents.id"), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("job_id", String(36)),
+    Column("at", UtcDateTime, nullable=False),
+    Column("added", Integer, nullable=False),  # passages
+    Column("removed", Integer, nullable=False),
+    Column("kept", Integer, nullable=False),
+    Index(None, "document_id", "id"),
+    Index(None, "collection_id"),
     **NEVER_REUSED,
 )
 
@@ -104,13 +124,17 @@ passages = Table(
     Column("id", Id, primary_key=True),
     Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
     Column("document_id", Id, ForeignKey("documents.id"), nullable=False),
-    Column("ordinal", Integer, nullable=False),
+    Column("ordinal", Integer, nullable=False),  # this and page, start and end move with the text around it
     Column("text", Text, nullable=False),
     Column("heading", Text, nullable=False),
     Column("page", Integer),
     Column("start", Integer, nullable=False),  # characters into the document's text
     Column("end", Integer, nullable=False),
     Column("text_hash", String(32), nullable=False),  # of what is embedded: title, heading and text
+    Column("twin", Integer, nullable=False, server_default="0"),  # how many equal ones stand before it in its document
+    Column(
+        "made_by", String(32), nullable=False, server_default=text("''")
+    ),  # hash of what its mentions and facts come from
     Column("version", BigInteger, nullable=False),
     UniqueConstraint("document_id", "ordinal"),
     Index(None, "collection_id", "version"),
@@ -273,6 +297,8 @@ job_items = Table(
     Column("documents", Integer, nullable=False, default=0),  # learned
     Column("known", Integer, nullable=False, default=0),  # documents that were known already
     Column("passages", Integer, nullable=False, default=0),
+    Column("kept", Integer, nullable=False, server_default="0"),  # of those, passages that were there already
+    Column("removed", Integer, nullable=False, server_default="0"),  # passages of earlier states of its documents
     Index(None, "job_id", "state"),
     **NEVER_REUSED,
 )

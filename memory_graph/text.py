@@ -68,12 +68,12 @@ def title_as_name(title: str) -> str:
     return name if 0 < len(words(name)) <= MAX_NAME_WORDS else ""
 
 
-def order_key(document: str, ordinal: int) -> int:
-    """Return a number by which passages of equal score are ordered: it follows from what they are called.
+def order_key(*names: str | int) -> int:
+    """Return a number by which what has equal scores is ordered: it follows from what it is called.
 
     The order is arbitrary, but does not depend on when anything was learned.
     """
-    digest = blake2b(f"{document}\0{ordinal}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    digest = blake2b("\0".join(map(str, names)).encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 

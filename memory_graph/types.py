@@ -74,7 +74,7 @@ class Extraction:
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """A passage that a search returned; ``rank`` counts from 1."""
+    """A passage that a search returned; ``rank`` counts from 1, ``ordinal`` its document's passages from 0."""
 
     passage_id: int
     document_id: str
@@ -85,6 +85,8 @@ class Hit:
     ordinal: int = 0
     page: int | None = None
     source: str | None = None
+    heading: str = ""
+    occurred_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from retrieval.fitting import condense_hits, fit_prompt
 from retrieval.generator import Generator, Message
 from retrieval.partial_json import PartialString
 from retrieval.prompts import NOT_IN_MEMORY, answer_messages, answer_schema
-from retrieval.reorder import Order, order_passages
+from retrieval.reorder import Order, order_passages, story_key
 
 NOT_IN_MEMORY_ANSWER = "The memory does not say."
 
@@ -193,7 +193,7 @@ async def _prepare(
     kept = await fit_prompt(lambda shown: answer_messages(question, shown), read, params.max_tokens, generator)
     if not kept:
         raise GeneratorOutputInvalid("not even the best passage fits into the model's context")
-    ranks = order_passages(len(kept), params.order, [(hit.document_id, hit.ordinal) for hit in kept])
+    ranks = order_passages(len(kept), params.order, [story_key(hit) for hit in kept])
     messages = answer_messages(question, [kept[rank] for rank in ranks])
     carriers = hits if statements else hits[: len(kept)]
     return _Prepared(messages, [sources[rank] for rank in ranks], carriers, left_out=len(read) - len(kept))

@@ -36,7 +36,7 @@ from retrieval.view import View
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 _BLOCK = 2**22
 _IDS = ("passages", "documents", "orders", "phrases")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from memory_graph.database import Database
-from memory_graph.errors import InvalidInput, ModelMissing
+from memory_graph.errors import InvalidInput, ModelMissing, StoreBusy
+from memory_graph.store.collections import current_commit, get_collection
 from memory_graph.store.reading import filter_documents, phrase_names, read_hits
 from memory_graph.types import Hit
 from retrieval.chain_ranking import rank_by_chains, share_own_titles, stays_ahead
@@ -31,6 +33,8 @@ from retrieval.views import ViewCache
 Ints = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+_TRIES = 100
 
 Mode = Literal["graph", "dense", "hybrid"]
 Rerank = Literal["chain", "cross", "none"]
@@ -139,7 +143,26 @@ class Searcher:
         stages = Stages()
         with stages.measure("view") as detail:
             collection_id, view = self._views.current(collection, min_version=request.min_version)
-            detail |= {"version": view.version, "passages": view.n_passages, "phrases": view.n_phrases}
+            detail |= _describe(view)
+        result, gone = self._search(collection_id, view, request, stages, self._database.read)
+        if not gone:
+            return result
+        # A document was replaced or forgotten since the ranking: once more, with nothing in between.
+        stages = Stages()
+        with self._hold(collection, request.min_version) as (collection_id, view, connection):
+            with stages.measure("view") as detail:
+                detail |= _describe(view) | {"again": True}
+            return self._search(collection_id, view, request, stages, lambda: nullcontext(connection))[0]
+
+    def _search(
+        self,
+        collection_id: int,
+        view: View,
+        request: SearchRequest,
+        stages: Stages,
+        read: Callable[[], AbstractContextManager[Connection]],
+    ) -> tuple[SearchResult, int]:
+        """Search in one view; return also how many passages that were found are there no more when they are read."""
         ranked, reason = Ranked([], []), None
         if view.n_passages:
             with stages.measure("embed") as detail:
@@ -147,7 +170,7 @@ class Searcher:
                 detail |= {"thoughts": len(request.thoughts)} if request.thoughts else {}
             allowed = None
             if request.filter:
-                with stages.measure("filter") as detail, self._database.read() as connection:
+                with stages.measure("filter") as detail, read() as connection:
                     documents = filter_documents(connection, collection_id, request.filter)
                     allowed = np.isin(view.document_ids, documents)
                     detail["passages"] = int(allowed.sum())
@@ -157,17 +180,34 @@ class Searcher:
                 ranked = self._read_again(view, request.query, ranked, stages, chained)
         rows = np.array(ranked.rows[: request.top_k], dtype=np.int64)
         scored = list(zip(view.passage_ids[rows].tolist(), ranked.scores[: request.top_k], strict=True))
-        with stages.measure("read") as detail, self._database.read() as connection:
+        with stages.measure("read") as detail, read() as connection:
             hits = read_hits(connection, scored)
             detail["hits"] = len(hits)
             _name_phrases(connection, stages.done)
-        return SearchResult(
+        result = SearchResult(
             hits=hits,
             version=view.version,
             collection_id=collection_id,
             fallback_reason=reason,
             stages=stages.done,
         )
+        return result, len(scored) - len(hits)
+
+    @contextmanager
+    def _hold(self, collection: str, min_version: int) -> Iterator[tuple[int, View, Connection]]:
+        """Yield a collection's id, its view, and a connection that sees the very commit at which the view stands.
+
+        Errors: ``StoreBusy`` where commits follow each other so closely that the view never was the newest.
+        """
+        for _ in range(_TRIES):
+            with self._database.read() as connection:
+                version = get_collection(connection, collection).version
+            collection_id, view = self._views.current(collection, min_version=max(version, min_version))
+            with self._database.read() as connection:
+                if current_commit(connection, collection_id) == (view.version, view.token):
+                    yield collection_id, view, connection
+                    return
+        raise StoreBusy(f"{collection!r} is written to so often that this search could not keep up; try again")
 
     def recall_note(self, found: SearchResult, question: str) -> RecalledNote | None:
         """Return the note that was kept for a question much like this one and rests on what this search found."""
@@ -244,6 +284,10 @@ class Searcher:
             if linked is not None:
                 detail |= linked.detail
         return linked
+
+
+def _describe(view: View) -> dict[str, int]:
+    return {"version": view.version, "passages": view.n_passages, "phrases": view.n_phrases}
 
 
 def _mean_direction(vectors: Query) -> Query:

@@ -147,8 +147,36 @@ class PassageOut(Out):
     page: int | None
 
 
+class NeighbourOut(PassageOut):
+    document_id: str
+    title: str
+    occurred_at: datetime | None
+
+
+class PassageDetailOut(NeighbourOut):
+    """A passage with those beside it, in reading order."""
+
+    source: str | None
+    previous: int | None
+    next: int | None
+    before: list[NeighbourOut]
+    after: list[NeighbourOut]
+
+
+class ChangeOut(Out):
+    """One time that a document was written; the numbers are of passages."""
+
+    version: int
+    at: datetime
+    job_id: str | None
+    added: int
+    removed: int
+    kept: int
+
+
 class DocumentDetailOut(DocumentOut):
     contents: list[PassageOut]
+    history: list[ChangeOut]
 
 
 class DocumentsOut(Out):
@@ -184,6 +212,14 @@ class ProgressOut(Out):
     total_bytes: int
 
 
+class ChangesOut(Out):
+    """What became of passages, over all documents that a job wrote."""
+
+    added: int
+    removed: int
+    kept: int
+
+
 class TokensOut(Out):
     prompt: int
     completion: int
@@ -199,6 +235,7 @@ class JobOut(Out):
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     split: str
     progress: ProgressOut
+    changes: ChangesOut
     failures: list[FailureOut]
     error: str | None
     version: int | None
@@ -224,7 +261,9 @@ class JobOut(Out):
         values = {name: getattr(job, name) for name in own}
         failures = [FailureOut.model_validate(failure) for failure in job.failures]
         tokens = TokensOut(**asdict(job.tokens), max_tokens=job.max_tokens)
-        return cls(**values, progress=progress, failures=failures, seconds=dict(job.seconds), tokens=tokens)
+        changes = ChangesOut(added=job.passages - job.kept, removed=job.removed, kept=job.kept)
+        seconds = dict(job.seconds)
+        return cls(**values, progress=progress, changes=changes, failures=failures, seconds=seconds, tokens=tokens)
 
 
 class JobsOut(Out):
@@ -264,8 +303,11 @@ class HitOut(Out):
     text: str
     score: float
     rank: int
+    ordinal: int
+    heading: str
     page: int | None
     source: str | None
+    occurred_at: datetime | None
 
     @classmethod
     def of(cls, hit: Hit) -> HitOut:

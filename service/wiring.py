@@ -186,7 +186,8 @@ def make_learner(
         if by_model:
             extraction = model_extractor(settings, database)
         else:
-            extraction = PooledExtraction(ExtractionPool(extractor or spacy_extractor(settings)))
+            made_by = "given" if extractor else f"{settings.extractor} facts={settings.extract_facts}"
+            extraction = PooledExtraction(ExtractionPool(extractor or spacy_extractor(settings)), made_by)
         return Learner(
             database,
             embedder or open_embedder(settings),

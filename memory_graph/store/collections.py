@@ -12,6 +12,7 @@ from memory_graph.store.rows import now
 from memory_graph.tables import (
     collections,
     commits,
+    document_changes,
     documents,
     embeddings,
     fact_embeddings,
@@ -144,6 +145,7 @@ def delete_collection(connection: Connection, name: str) -> None:
         passages,
         embeddings,
         replies,
+        document_changes,
         documents,
         tombstones,
         commits,

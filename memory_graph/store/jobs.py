@@ -18,6 +18,7 @@ from memory_graph.tables import collections, job_items, jobs, workers
 UNFINISHED = ("queued", "running")
 # A worker that has not been heard of for so long counts as dead: more than any pause of a healthy one.
 WORKER_TTL_S = 10.0
+_SUMMED = ("documents", "known", "passages", "kept", "removed", "size", "done")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,7 @@ class Job:
     """A job as it stands: how much is done, and what failed.
 
     ``documents`` were learned, ``known`` were there already; ``items`` counts what was given (files or documents).
+    Of the ``passages`` of those that were learned, ``kept`` stayed from an earlier state, of which ``removed`` went.
     """
 
     id: str
@@ -79,6 +81,8 @@ class Job:
     documents: int = 0
     known: int = 0
     passages: int = 0
+    kept: int = 0
+    removed: int = 0
     size: int = 0
     done: int = 0
     failures: Sequence[Failure] = field(default_factory=tuple)
@@ -242,8 +246,18 @@ def count_attempt(connection: Connection, item_id: int) -> None:
     connection.execute(update(job_items).where(job_items.c.id == item_id).values(attempts=job_items.c.attempts + 1))
 
 
-def advance_item(connection: Connection, item_id: int, *, documents: int, known: int, passages: int, done: int) -> None:
-    """Add to what an item has given so far."""
+def advance_item(
+    connection: Connection,
+    item_id: int,
+    *,
+    documents: int,
+    known: int,
+    passages: int,
+    done: int,
+    kept: int = 0,
+    removed: int = 0,
+) -> None:
+    """Add to what an item has given so far; ``kept`` of its ``passages`` were there before."""
     connection.execute(
         update(job_items)
         .where(job_items.c.id == item_id)
@@ -251,6 +265,8 @@ def advance_item(connection: Connection, item_id: int, *, documents: int, known:
             documents=job_items.c.documents + documents,
             known=job_items.c.known + known,
             passages=job_items.c.passages + passages,
+            kept=job_items.c.kept + kept,
+            removed=job_items.c.removed + removed,
             done=job_items.c.done + done,
             # Whoever makes progress is not poison, however often its worker is killed.
             **({"attempts": 0} if documents or known else {}),
@@ -350,7 +366,7 @@ def _job(connection: Connection, head: RowMapping, failures: int) -> Job:
                 total(case((job_items.c.kind != "part", 1), else_=0)).label("items"),
                 having("pending").label("pending"),
                 having("failed").label("failed"),
-                *(total(job_items.c[name]).label(name) for name in ("documents", "known", "passages", "size", "done")),
+                *(total(job_items.c[name]).label(name) for name in _SUMMED),
             ).where(job_items.c.job_id == head["id"])
         )
         .mappings()

@@ -17,9 +17,11 @@ from memory_graph.store.notes import drop_notes_on
 from memory_graph.store.phrase_vectors import delete_phrase_vectors, write_phrase_vectors
 from memory_graph.store.replies import drop_replies_about, drop_replies_to
 from memory_graph.store.rows import chunks, insert_new, now
+from memory_graph.store.updating import Change, compare, move_passages, note_change, stored_passages
 from memory_graph.tables import (
     collections,
     commits,
+    document_changes,
     documents,
     embeddings,
     fact_sources,
@@ -48,7 +50,8 @@ class LearnedDocument:
     """A document ready to be committed; an equal ``content_hash`` under the same id means that it is known.
 
     ``fact_vectors`` holds those of its facts that were embedded, as passages' vectors are, and ``phrase_vectors`` those
-    of its names, by key.
+    of its names, by key. ``made_by`` is a hash of what read the mentions and facts: one text under one hash has one
+    extraction.
     """
 
     document: Document
@@ -56,6 +59,7 @@ class LearnedDocument:
     passages: Sequence[LearnedPassage]
     fact_vectors: Mapping[FactKey, NDArray[np.float16]] = field(default_factory=dict)
     phrase_vectors: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
+    made_by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,37 +133,34 @@ class Commit:
         """Whether anything was written or forgotten."""
         return self._version is not None
 
-    def write(self, learned: LearnedDocument, job_id: str | None) -> bool:
-        """Write one document; replaces the one with its id, and returns False if it is known as it is."""
+    def write(self, learned: LearnedDocument, job_id: str | None) -> Change | None:
+        """Write one document, or of the one with its id what changed; returns None if it is known as it is."""
         document = learned.document
         old = self._connection.execute(
             select(documents.c.id, documents.c.content_hash).where(
                 documents.c.collection_id == self._collection_id, documents.c.key == document.id
             )
         ).one_or_none()
-        if old is not None:
-            if old.content_hash == learned.content_hash:
-                return False
-            self._remove(old.id)
-        document_id = self._connection.scalar(
-            insert(documents)
-            .values(
-                collection_id=self._collection_id,
-                key=document.id,
-                title=document.title,
-                source=document.source,
-                metadata=dict(document.metadata),
-                occurred_at=document.occurred_at,
-                content_hash=learned.content_hash,
-                job_id=job_id,
-                version=self.version,
-                created_at=now(),
-            )
-            .returning(documents.c.id)
-        )
-        if learned.passages:
-            self._write_passages(document_id or 0, learned)
-        return True
+        if old is not None and old.content_hash == learned.content_hash:
+            return None
+        values = {
+            "title": document.title,
+            "source": document.source,
+            "metadata": dict(document.metadata),
+            "occurred_at": document.occurred_at,
+            "content_hash": learned.content_hash,
+            "job_id": job_id,
+            "version": self.version,
+        }
+        if old is None:
+            given = {"collection_id": self._collection_id, "key": document.id, "created_at": now()}
+            document_id = self._connection.scalar(insert(documents).values(values | given).returning(documents.c.id))
+        else:
+            document_id = old.id
+            self._connection.execute(update(documents).where(documents.c.id == document_id).values(values))
+        change = self._write_difference(document_id or 0, learned, is_new=old is None)
+        note_change(self._connection, self._collection_id, document_id or 0, self.version, job_id, change)
+        return change
 
     def forget(self, key: str) -> Forgotten | None:
         """Forget a document and all that rested on it alone; None if there is no such document.
@@ -172,10 +173,15 @@ class Commit:
         if document_id is None:
             left = drop_replies_about(self._connection, self._collection_id, key)
             return Forgotten(passages=0, facts=0, phrases=0) if left else None
-        passages_gone, facts_gone = self._remove(document_id)
+        rows = self._connection.execute(
+            select(passages.c.id, passages.c.text_hash).where(passages.c.document_id == document_id)
+        ).all()
+        facts_gone = self._remove_passages([(row.id, row.text_hash) for row in rows])
+        self._connection.execute(delete(document_changes).where(document_changes.c.document_id == document_id))
+        self._connection.execute(delete(documents).where(documents.c.id == document_id))
         # Of another state of it, which failed.
         drop_replies_about(self._connection, self._collection_id, key)
-        return Forgotten(passages=passages_gone, facts=facts_gone, phrases=self._sweep_phrases())
+        return Forgotten(passages=len(rows), facts=facts_gone, phrases=self._sweep_phrases())
 
     def finish(self) -> int:
         """Drop the phrases that nothing names any more; return the collection's version after this commit."""
@@ -190,8 +196,21 @@ class Commit:
             .returning(collections.c.version)
         )
 
-    def _write_passages(self, document_id: int, document: LearnedDocument) -> None:
-        learned = document.passages
+    def _write_difference(self, document_id: int, learned: LearnedDocument, *, is_new: bool) -> Change:
+        """Make a document's stored passages those that were learned; what is equal stays."""
+        stored = [] if is_new else stored_passages(self._connection, document_id)
+        found = compare(stored, [one.text_hash for one in learned.passages], learned.made_by)
+        if found.removed:
+            self._remove_passages(found.removed)
+        move_passages(self._connection, [(row, learned.passages[place].passage) for row, place in found.kept])
+        if found.added:
+            self._write_passages(document_id, learned, [(place, found.twins[place]) for place in found.added])
+        return Change(added=len(found.added), removed=len(found.removed), kept=len(found.kept))
+
+    def _write_passages(self, document_id: int, document: LearnedDocument, places: Sequence[tuple[int, int]]) -> None:
+        """Write the passages at these places of a document; beside each stands its number among its twins."""
+        learned = [document.passages[place] for place, _ in places]
+        twins = [twin for _, twin in places]
         insert_new(
             self._connection,
             embeddings,
@@ -217,9 +236,11 @@ class Commit:
                     "start": one.passage.start,
                     "end": one.passage.end,
                     "text_hash": one.text_hash,
+                    "twin": twin,
+                    "made_by": document.made_by,
                     "version": self.version,
                 }
-                for one in learned
+                for one, twin in zip(learned, twins, strict=True)
             ],
         ).all()
         self._write_extractions(passage_ids, [one.extraction for one in learned], document)
@@ -282,12 +303,10 @@ class Commit:
             ids.update({key: phrase_id for key, phrase_id in found})
         return {name: ids[key] for name, key in keys.items() if key}
 
-    def _remove(self, document_id: int) -> tuple[int, int]:
-        """Remove a document's rows; return how many passages and facts went. Phrases are swept at the end."""
-        rows = self._connection.execute(
-            select(passages.c.id, passages.c.text_hash).where(passages.c.document_id == document_id)
-        ).all()
-        passage_ids = [row.id for row in rows]
+    def _remove_passages(self, rows: Sequence[tuple[int, str]]) -> int:
+        """Remove passages, given by id and text hash; return how many facts went. Phrases are swept at the end."""
+        passage_ids = [passage_id for passage_id, _ in rows]
+        text_hashes = sorted({text_hash for _, text_hash in rows})
         self._bury("passage", passage_ids)
         touched_facts: set[int] = set()
         for some in chunks(passage_ids):
@@ -301,8 +320,7 @@ class Commit:
             self._connection.execute(delete(fact_sources).where(fact_sources.c.passage_id.in_(some)))
             self._connection.execute(delete(mentions).where(mentions.c.passage_id.in_(some)))
             self._connection.execute(delete(passages).where(passages.c.id.in_(some)))
-        self._connection.execute(delete(documents).where(documents.c.id == document_id))
-        for hashes in chunks(sorted({row.text_hash for row in rows})):
+        for hashes in chunks(text_hashes):
             still_used = exists().where(
                 passages.c.collection_id == self._collection_id, passages.c.text_hash == embeddings.c.text_hash
             )
@@ -311,11 +329,11 @@ class Commit:
                     embeddings.c.collection_id == self._collection_id, embeddings.c.text_hash.in_(hashes), ~still_used
                 )
             )
-        drop_replies_to(self._connection, self._collection_id, sorted({row.text_hash for row in rows}))
+        drop_replies_to(self._connection, self._collection_id, text_hashes)
         removed = remove_unproved(self._connection, touched_facts)
         self._bury("fact", removed.embedded)
         self._touched_phrases.update(removed.ends)
-        return len(passage_ids), removed.count
+        return removed.count
 
     def _sweep_phrases(self) -> int:
         """Remove those touched phrases that no mention and no fact names any more; return how many."""

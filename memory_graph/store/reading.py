@@ -86,7 +86,8 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
         select(
             passages.c.id,
             passages.c.document_id,
-            passages.c.ordinal,
+            passages.c.text_hash,
+            passages.c.twin,
             passages.c.heading,
             passages.c.text,
             documents.c.key,
@@ -98,7 +99,7 @@ def read_changes(connection: Connection, collection: Collection, since: int) -> 
         .where(passages.c.collection_id == cid, passages.c.version > since)
         .order_by(passages.c.id),
     ):
-        ids.append(np.array([(row.id, row.document_id, order_key(row.key, row.ordinal)) for row in rows]))
+        ids.append(np.array([(row.id, row.document_id, order_key(row.key, row.text_hash, row.twin)) for row in rows]))
         vectors.append(np.frombuffer(b"".join(row.vector for row in rows), dtype="<f2").reshape(len(rows), -1))
         called = {title: normalize(title_as_name(title)) for title in {row.title for row in rows}}
         titles.append(hash_keys([called[row.title] for row in rows]))
@@ -179,10 +180,12 @@ def read_hits(connection: Connection, scored: Sequence[tuple[int, float]]) -> li
                 passages.c.id,
                 passages.c.text,
                 passages.c.ordinal,
+                passages.c.heading,
                 passages.c.page,
                 documents.c.key,
                 documents.c.title,
                 documents.c.source,
+                documents.c.occurred_at,
             )
             .join(documents, documents.c.id == passages.c.document_id)
             .where(passages.c.id.in_(some))
@@ -200,6 +203,8 @@ def read_hits(connection: Connection, scored: Sequence[tuple[int, float]]) -> li
             ordinal=row["ordinal"],
             page=row["page"],
             source=row["source"],
+            heading=row["heading"],
+            occurred_at=row["occurred_at"],
         )
         for rank, (row, score) in enumerate(live, start=1)
     ]
@@ -265,6 +270,14 @@ def filter_documents(connection: Connection, collection_id: int, conditions: Map
         select(documents.c.id).where(documents.c.collection_id == collection_id, *clauses).order_by(documents.c.id)
     )
     return np.fromiter(ids, dtype=np.int64)
+
+
+def same_value(connection: Connection, field: str, value: Any) -> ColumnElement[bool]:
+    """Return the condition that a document's ``source``, or a field of its metadata, has this value.
+
+    Errors: ``InvalidInput`` for a field that cannot be compared.
+    """
+    return _compare(field, value, "eq", connection.dialect.name == "sqlite")
 
 
 def _clause(field: str, wanted: Any, sqlite: bool) -> ColumnElement[bool]:

@@ -19,6 +19,7 @@ from memory_graph.store.collections import get_collection
 from memory_graph.store.jobs import Failure, NewItem, get_job, list_workers
 from memory_graph.store.learning import forget_document
 from memory_graph.store.reading import document_passages, get_document, list_documents
+from memory_graph.store.updating import document_history
 from memory_graph.types import Document
 from service.schemas import (
     DocumentDetailOut,
@@ -102,14 +103,15 @@ def list_page(
 
 @router.get("/documents/{document_id:path}")
 def show(collection: str, document_id: str, parts: Parts) -> DocumentDetailOut:
-    """Return a document with its passages in order."""
+    """Return a document with its passages in order, and how much of it changed when."""
     with parts.database.read() as connection:
         found = get_collection(connection, collection)
         row = get_document(connection, found.id, document_id)
         if row is None:
             raise NotFound("document", document_id)
         contents = [dict(passage) for passage in document_passages(connection, row["id"])]
-    return DocumentDetailOut.model_validate({**row, "id": row["key"], "contents": contents})
+        history = document_history(connection, row["id"])
+    return DocumentDetailOut.model_validate({**row, "id": row["key"], "contents": contents, "history": history})
 
 
 @router.delete("/documents/{document_id:path}")

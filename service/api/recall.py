@@ -61,7 +61,7 @@ async def query(collection: str, body: QueryIn, parts: Parts, request: Request) 
 
 async def _events(task: Task, body: QueryIn, parts: Services) -> AsyncIterator[bytes]:
     found = task.found
-    hits = {"hits": [HitOut.of(hit).model_dump() for hit in found.hits], "version": found.version}
+    hits = {"hits": [HitOut.of(hit).model_dump(mode="json") for hit in found.hits], "version": found.version}
     yield _event("hits", hits)
     try:
         # Closed with its consumer, not when it is collected: the server must stop writing for a reader who went away.

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from evaluation.adding_bench import AddingRow, bench_adding
 from evaluation.bench_memories import Subject, copy_memory, make_memory
 from evaluation.ingest_bench import bench_ingest
 from evaluation.search_bench import SearchRow, bench_search
@@ -159,6 +160,40 @@ def bench_searches(
     out.print(_table("Whole searches; the question is embedded already", rows, _SEARCH_LINES))
 
 
+@bench_app.command("adding")
+def bench_additions(
+    sizes: Annotated[
+        str,
+        typer.Option(
+            "--sizes",
+            help="Passages of the memories, with commas between; the first is what the others are compared with.",
+        ),
+    ] = "0,10000,100000",
+    documents: Annotated[int, typer.Option(help="Documents that are added to each.", min=1)] = 20,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the memories are made, and removed again; default: the temporary folder.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What adding one document costs in memories of several sizes."""
+    with console.status("Starting") as status, tempfile.TemporaryDirectory(prefix="sharpwave-", dir=folder) as place:
+        rows = bench_adding(
+            _sizes(sizes, empty=True), Path(place), documents=documents, progress=lambda doing: status.update(doing)
+        )
+    if as_json:
+        print_json(json.dumps({"rows": [row.to_json() for row in rows]}, indent=2))
+        return
+    out.print(_table("Adding one document of 20 passages; embedding and extraction left out", rows, _ADDING_LINES))
+
+
+_ADDING_LINES = (
+    ("learning it, ms", "learn_ms", ",.1f"),
+    ("of that the commit, ms", "commit_ms", ",.1f"),
+    ("until a reader's view holds it, ms", "searchable_ms", ",.1f"),
+    ("learning / in the first", "learn_ratio", ".2f"),
+    ("the commit / in the first", "commit_ratio", ".2f"),
+    ("the view / in the first", "searchable_ratio", ".2f"),
+)
 _WALK_LINES = (
     ("phrases", "phrases", ",d"),
     ("edges", "edges", ",d"),
@@ -204,20 +239,20 @@ def _walk_row(name: str, graph: Graph, build_s: float, queries: int, igraph: boo
     return bench_walk(name, graph, build_s, queries=queries, igraph_queries=2 if igraph else 0)
 
 
-def _sizes(text: str) -> list[int]:
-    """Read the sizes. Errors: ``InvalidInput``."""
+def _sizes(text: str, *, empty: bool = False) -> list[int]:
+    """Read the sizes; ``empty`` allows 0 too. Errors: ``InvalidInput``."""
     try:
         sizes = [int(size) for size in text.split(",")]
     except ValueError as error:
         raise InvalidInput(
             "--sizes", f"must be numbers with commas between, such as 10000,100000 (it is {text!r})"
         ) from error
-    if min(sizes) < 100:
+    if any(size < 100 and not (empty and size == 0) for size in sizes):
         raise InvalidInput("--sizes", "must be 100 passages or more")
     return sizes
 
 
-def _table(title: str, rows: Sequence[WalkRow | SearchRow], lines: Iterable[tuple[str, str, str]]) -> Table:
+def _table(title: str, rows: Sequence[WalkRow | SearchRow | AddingRow], lines: Iterable[tuple[str, str, str]]) -> Table:
     """Return a table with a column a row and a line a figure."""
     table = Table("Passages", *(f"{row.passages:,}" for row in rows), title=title)
     for column in table.columns[1:]:

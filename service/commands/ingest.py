@@ -221,6 +221,11 @@ def _report(job: Job) -> None:
         f"Learned {job.documents} documents, {job.passages} passages in {took:.1f} s{rate}; "
         f"{job.known} were known already, {job.failed} failed."
     )
+    if job.kept or job.removed:
+        console.print(
+            f"Of documents that changed, {job.kept} passages stayed and {job.removed} went; "
+            f"{job.passages - job.kept} passages are new."
+        )
     tokens = job.tokens
     if tokens.calls or tokens.reused:
         console.print(

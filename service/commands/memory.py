@@ -136,6 +136,9 @@ def show(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None) -> No
         f"{progress.documents} documents learned, {progress.passages} passages; {progress.known} known already, "
         f"{progress.failed} failed, of {progress.total}"
     )
+    changes = job.changes
+    if changes.kept or changes.removed:
+        out.print(f"Passages: {changes.added} added, {changes.removed} removed, {changes.kept} kept")
     if job.seconds:
         out.print("Seconds by stage: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in job.seconds.items()))
     tokens = job.tokens

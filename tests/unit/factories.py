@@ -64,16 +64,18 @@ def extract_capitals(text: str) -> Extraction:
 def learn_document(key: str, *texts: str, title: str = "", **fields: Any) -> LearnedDocument:
     """Return a document with one passage a text, ready to be committed."""
     learned = []
+    start = 0
     for ordinal, text in enumerate(texts):
         vector = EMBEDDER.encode([f"{title}\n{text}"])[0].astype(np.float16)
         learned.append(
             LearnedPassage(
-                passage=Passage(ordinal=ordinal, text=text, start=0, end=len(text)),
+                passage=Passage(ordinal=ordinal, text=text, start=start, end=start + len(text)),
                 text_hash=hash_text(title, "", text),
                 vector=vector,
                 extraction=extract_capitals(text),
             )
         )
+        start += len(text) + 2
     document = Document(id=key, text="\n\n".join(texts), title=title, **fields)
     triples = [triple for one in learned for triple in one.extraction.triples]
     return LearnedDocument(
@@ -81,6 +83,7 @@ def learn_document(key: str, *texts: str, title: str = "", **fields: Any) -> Lea
         content_hash=hash_text(title, *texts),
         passages=learned,
         fact_vectors=embed_facts(triples),
+        made_by="capitals",
     )
 
 
@@ -97,7 +100,7 @@ def embed_names(document: LearnedDocument) -> LearnedDocument:
     names |= {name for one in found for triple in one.triples for name in (triple.subject, triple.object)}
     keys = sorted({normalize(name) for name in names})
     vectors = EMBEDDER.encode(keys).astype(np.float16)
-    return replace(document, phrase_vectors=dict(zip(keys, vectors, strict=True)))
+    return replace(document, phrase_vectors=dict(zip(keys, vectors, strict=True)), made_by="embedded")
 
 
 def commit_documents(database: Database, collection_id: int, *learned: LearnedDocument) -> int:
@@ -155,7 +158,8 @@ def read_content(connection: Connection, collection_id: int) -> dict[str, Any]:
         "passages": {
             passage_key[row[0]]: row[1:]
             for row in rows(
-                passages.c.id, passages.c.text, passages.c.start, passages.c.end, passages.c.text_hash, table=passages
+                *(passages.c[name] for name in ("id", "text", "heading", "page", "start", "end", "text_hash", "twin")),
+                table=passages,
             )
         },
         "embeddings": dict(rows(embeddings.c.text_hash, embeddings.c.vector, table=embeddings)),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 
 import numpy as np
+from sqlalchemy import select
 
 from memory_graph.database import Database
 from memory_graph.edges import Kind
 from memory_graph.graph import Shares
 from memory_graph.store import reading
+from memory_graph.tables import documents, passages
 from memory_graph.text import order_key
 from retrieval.content import PassageNames, canonical
 from retrieval.refreshing import bring_up
@@ -26,6 +29,22 @@ def passage_names(database: Database, name: str = "memory") -> PassageNames:
     """Return the natural key of each living passage: its document's id and its place there."""
     with database.read() as connection:
         return reading.passage_names(connection, find_collection(database, name).id)
+
+
+def _orders(database: Database, name: str) -> dict[tuple[str, int], int]:
+    """Return each living passage's order by natural key: it follows from the document, the text, and the twins."""
+    query = (
+        select(documents.c.key, passages.c.ordinal, passages.c.text_hash)
+        .join(documents, documents.c.id == passages.c.document_id)
+        .where(passages.c.collection_id == find_collection(database, name).id)
+        .order_by(passages.c.ordinal)
+    )
+    orders, seen = {}, Counter[tuple[str, str]]()
+    with database.read() as connection:
+        for row in connection.execute(query):
+            orders[row.key, row.ordinal] = order_key(row.key, row.text_hash, seen[row.key, row.text_hash])
+            seen[row.key, row.text_hash] += 1
+    return orders
 
 
 def check_shape(view: View) -> None:
@@ -93,7 +112,7 @@ def assert_up_to_date(view: View, database: Database, name: str = "memory") -> N
     assert content == canonical(rebuilt, names)
     assert content["vectors"].keys() == set(names.values())
     assert all(len({key for key, _ in members}) == 1 for members in content["documents"])
-    assert content["orders"] == {key: order_key(*key) for key in names.values()}
+    assert content["orders"] == _orders(database, name)
 
 
 def wait_for_views() -> None:

@@ -304,7 +304,9 @@ def test_jsonl_bad_lines_do_not_stop_the_others() -> None:
         b'{"text": "na\xefve"}',
         b'{"text": "x", "metadata": {"n": NaN}}',
         b"[" * 100_000,
-        b'{"text": "last", "title": null, "occurred_at": "2024-05-01T12:00:00"}',
+        b'{"text": "last", "title": null, "occurred_at": "2024-05-01T14:00:00+02:00"}',
+        b'{"text": "x", "occurred_at": "2024-05-01T12:00:00"}',
+        b'{"text": "x", "occurred_at": "2024-05-01"}',
     ]
     results = list(read_bytes("d.jsonl", b"\n".join(lines)))
     refusals = {r.name: (r.reason, r.detail) for r in results if isinstance(r, UnreadableDocument)}
@@ -325,7 +327,11 @@ def test_jsonl_bad_lines_do_not_stop_the_others() -> None:
         ("d.jsonl:15", "encoding"),
         ("d.jsonl:16", "not_json"),
         ("d.jsonl:17", "not_json"),
+        ("d.jsonl:19", "invalid"),
+        ("d.jsonl:20", "invalid"),
     ]
+    assert "time zone" in refusals["d.jsonl:19"][1]
+    assert "time zone" in refusals["d.jsonl:20"][1]
     assert "colour" in refusals["d.jsonl:5"][1]
     assert "line 1 " in refusals["d.jsonl:14"][1]
     assert documents[0] == Document(id="a", title="A", text="one\ntwo", metadata={"n": 1}, source="s")

@@ -5,20 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from memory_graph import database as database_module
 from memory_graph.database import Database, check_schema, schema_state, upgrade_schema
 from memory_graph.errors import StoreVersionMismatch
 from memory_graph.store.collections import create_collection, list_collections
-from memory_graph.tables import metadata
+from memory_graph.tables import document_changes, metadata, passages
 
 
 def _ours(_object: Any, name: str | None, kind: str, _reflected: bool, _compared: Any) -> bool:
@@ -98,6 +100,49 @@ def test_upgrading_again_keeps_what_is_there(database: Database) -> None:
     before = _dump(database)
     upgrade_schema(database)
     assert _dump(database) == before
+
+
+def test_twins_and_histories_are_made_for_what_is_there(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'sharpwave.db'}")
+    config = database_module._config()
+    then = "2026-01-31 12:00:00"
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0007")
+        connection.execute(
+            text("INSERT INTO collections VALUES (1, 'kept', '', 2, 0, '', :then)"),
+            {"then": then},
+        )
+        for number, job in ((1, "job-1"), (2, None)):
+            connection.execute(
+                text(
+                    "INSERT INTO documents (id, collection_id, key, title, metadata, content_hash, job_id, version, "
+                    "created_at) VALUES (:n, 1, :n, '', '{}', 'h', :job, :n, :then)"
+                ),
+                {"n": number, "job": job, "then": then},
+            )
+        hashes = ((1, 0, "a"), (1, 1, "b"), (1, 2, "a"), (1, 3, "a"), (2, 0, "a"))
+        for document, ordinal, text_hash in hashes:
+            connection.execute(
+                text(
+                    'INSERT INTO passages (collection_id, document_id, ordinal, text, heading, start, "end", '
+                    "text_hash, version) VALUES (1, :document, :ordinal, 'x', '', 0, 1, :text_hash, 1)"
+                ),
+                {"document": document, "ordinal": ordinal, "text_hash": text_hash},
+            )
+    upgrade_schema(database)
+    with database.read() as connection:
+        found = connection.execute(select(passages.c.twin, passages.c.made_by).order_by(passages.c.id)).all()
+        names = ("document_id", "version", "job_id", "added", "removed", "kept")
+        history = connection.execute(select(*(document_changes.c[name] for name in names))).all()
+        moments = set(connection.scalars(select(document_changes.c.at)))
+    assert [tuple(row) for row in found] == [(0, ""), (0, ""), (1, ""), (2, ""), (0, "")]
+    assert [tuple(row) for row in history] == [(1, 1, "job-1", 4, 0, 0), (2, 2, None, 1, 0, 0)]
+    assert moments == {datetime(2026, 1, 31, 12, tzinfo=UTC)}
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0007")
+    database.close()
 
 
 def test_threads_may_upgrade_at_once(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections import deque
+from datetime import UTC, datetime
 
 import pytest
 
-from retrieval.reorder import order_passages
+from memory_graph.types import Hit
+from retrieval.reorder import order_passages, story_key
 
 
 def deal_to_both_ends(n: int) -> list[int]:
@@ -44,3 +46,33 @@ def test_document_sorts_by_document_and_ordinal_and_keeps_ties() -> None:
 def test_document_needs_one_key_a_passage(keys: list[tuple[str, int]] | None) -> None:
     with pytest.raises(ValueError, match="one key a passage"):
         order_passages(2, "document", keys)
+
+
+def test_a_story_goes_source_by_source_by_time_then_as_its_documents_have_it() -> None:
+    early, late = datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC)
+    told = [
+        (None, None, "a-file", 1),
+        (None, None, "b-file", 0),
+        ("chat", early, "session-9", 0),
+        ("chat", early, "session-9", 3),
+        ("chat", late, "session-1", 0),
+        ("chat", None, "session-0", 0),
+        ("mail", early, "letter", 0),
+    ]
+    hits = [
+        Hit(
+            passage_id=place,
+            document_id=key,
+            title="",
+            text="",
+            score=1.0,
+            rank=1,
+            ordinal=ordinal,
+            source=source,
+            occurred_at=moment,
+        )
+        for place, (source, moment, key, ordinal) in enumerate(told)
+    ]
+    ranked = [hits[place] for place in (6, 3, 0, 5, 2, 4, 1)]
+    order = order_passages(len(ranked), "document", [story_key(hit) for hit in ranked])
+    assert [ranked[rank].passage_id for rank in order] == list(range(7))

@@ -281,6 +281,49 @@ def test_a_document_keeps_what_it_was_given(memory: Memory) -> None:
     assert [(one["ordinal"], one["text"]) for one in body["contents"]] == [(0, "Maren Quill.")]
 
 
+def test_a_document_given_again_tells_its_history(memory: Memory) -> None:
+    given = {"id": "a", "title": "T", "text": "Maren Quill rows.", "source": "letters"}
+    first = memory.service.job(memory.learn(given))
+    assert first["changes"] == {"added": 1, "removed": 0, "kept": 0}
+    kept = memory.get("documents/a").json()["contents"][0]["id"]
+    second = memory.service.job(memory.learn({**given, "metadata": {"year": 1871}}))
+    assert second["changes"] == {"added": 0, "removed": 0, "kept": 1}
+    body = memory.get("documents/a").json()
+    assert (body["metadata"], body["contents"][0]["id"]) == ({"year": 1871}, kept)
+    third = memory.service.job(memory.learn({**given, "text": "Maren Quill swims."}))
+    assert third["changes"] == {"added": 1, "removed": 1, "kept": 0}
+    history = memory.get("documents/a").json()["history"]
+    assert [(one["job_id"], one["added"], one["removed"], one["kept"]) for one in history] == [
+        (third["id"], 1, 1, 0),
+        (second["id"], 0, 0, 1),
+        (first["id"], 1, 0, 0),
+    ]
+    assert [one["version"] for one in history] == [3, 2, 1]
+
+
+def test_a_passage_is_shown_with_what_stands_beside_it(memory: Memory) -> None:
+    for number in (2, 1):
+        text = f"# Session {number}\n\nMaren Quill wrote letter {number}."
+        moment = f"2024-05-0{number}T12:00:00Z"
+        memory.learn({"id": f"s{number}", "text": text, "source": "chat", "occurred_at": moment})
+    first, second = (memory.get(f"documents/s{number}").json()["contents"][0]["id"] for number in (1, 2))
+    alone = memory.get(f"passages/{first}").json()
+    assert (alone["id"], alone["document_id"], alone["heading"]) == (first, "s1", "Session 1")
+    assert (alone["occurred_at"], alone["source"], alone["ordinal"]) == ("2024-05-01T12:00:00Z", "chat", 0)
+    assert (alone["previous"], alone["next"], alone["before"], alone["after"]) == (None, None, [], [])
+    told = memory.get(f"passages/{first}?context=2&episode=source").json()
+    assert (told["previous"], told["next"], told["before"]) == (None, second, [])
+    assert [(one["id"], one["document_id"]) for one in told["after"]] == [(second, "s2")]
+    told = memory.get(f"passages/{second}?context=2&episode=source").json()
+    assert [one["text"] for one in told["before"]] == [alone["text"]]
+    assert_problem(memory.get("passages/999999"), 404, "not_found")
+    assert_problem(memory.get(f"passages/{first}?context=51"), 422, "invalid_input", "context")
+    assert_problem(memory.get(f"passages/{first}?episode=occurred_at"), 422, "invalid_input", "episode")
+    (hit, _) = memory.post("search", query="Who wrote letter 1?").json()["hits"]
+    assert (hit["passage_id"], hit["ordinal"], hit["heading"]) == (first, 0, "Session 1")
+    assert hit["occurred_at"] == "2024-05-01T12:00:00Z"
+
+
 def test_without_an_id_the_content_names_the_document(memory: Memory) -> None:
     memory.learn({"text": "Ivo Brandt."})
     memory.learn({"text": "Ivo Brandt."})
@@ -601,7 +644,8 @@ def test_search_finds_and_tells(world: Memory, way: dict[str, str]) -> None:
     assert (body["version"], body["fallback_reason"], body["trace"]) == (1, None, None)
     assert len(body["hits"]) == 2
     best = body["hits"][0]
-    assert set(best) == {"passage_id", "document_id", "title", "text", "score", "rank", "page", "source"}
+    episode = {"ordinal", "heading", "page", "source", "occurred_at"}
+    assert set(best) == {"passage_id", "document_id", "title", "text", "score", "rank"} | episode
     assert (best["document_id"], best["title"], best["rank"]) == ("harbour", "The harbour", 1)
     assert best["text"] == HARBOUR["text"]
     assert body["hits"][0]["score"] >= body["hits"][1]["score"]

@@ -52,8 +52,21 @@ def test_searches_are_measured_with_commits_and_a_merge(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_adding_is_measured_in_memories_of_several_sizes(tmp_path: Path) -> None:
+    options = ("--sizes", "0,300", "--documents", "2", "--folder", str(tmp_path), "--json")
+    ran = runner.invoke(app, ["bench", "adding", *options])
+    assert ran.exit_code == 0, ran.output
+    empty, filled = json.loads(ran.stdout)["rows"]
+    assert (empty["passages"], filled["passages"]) == (0, 300)
+    assert (empty["learn_ratio"], empty["commit_ratio"], empty["searchable_ratio"]) == (1.0, 1.0, 1.0)
+    for row in (empty, filled):
+        assert 0 < row["commit_ms"] < row["learn_ms"]
+        assert row["searchable_ms"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("sizes", ["", "many", "10000,", "50", "-1"])
-@pytest.mark.parametrize("command", ["walk", "search"])
+@pytest.mark.parametrize("command", ["walk", "search", "adding"])
 def test_sizes_that_make_no_sense_are_refused(command: str, sizes: str) -> None:
     ran = runner.invoke(app, ["bench", command, "--sizes", sizes])
     assert isinstance(ran.exception, InvalidInput)
