@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     view_memory_mb: int = Field(default=8192, ge=64)
     max_file_mb: int = Field(default=100, ge=1)
+    keep_questions_days: int = Field(default=0, ge=0)
+    keep_jobs_days: int = Field(default=0, ge=0)
+    keep_tombstones_days: int = Field(default=0, ge=0)
     offline: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
