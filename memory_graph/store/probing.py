@@ -75,12 +75,12 @@ def read_contents(connection: Connection, collection_id: int, keys: Sequence[str
         named = named.outerjoin(phrase_embeddings, phrase_embeddings.c.phrase_id == phrases.c.id)
         for surface, key, vector in connection.execute(named.where(mentions.c.passage_id.in_(some)).distinct()):
             found.names.update((surface, key))
-            found.vectors += [vector] if vector is not None else []
+            found.vectors.extend([vector] if vector is not None else [])
         # Not what facts say of names: verbs are everybody's.
         stated = select(fact_embeddings.c.vector).join(
             fact_sources, fact_sources.c.fact_id == fact_embeddings.c.fact_id
         )
-        found.vectors += connection.scalars(stated.where(fact_sources.c.passage_id.in_(some)).distinct())
+        found.vectors.extend(connection.scalars(stated.where(fact_sources.c.passage_id.in_(some)).distinct()))
     return found
 
 
