@@ -72,7 +72,7 @@ def test_a_purge_that_is_killed_everywhere_is_finished_while_readers_go_on(tmp_p
         found = searcher.search("default", SearchRequest(query="Who hid key 7 in Mirrenthal?", mode="dense", top_k=5))
         return {hit.document_id for hit in found.hits}
 
-    assert hits() == {"secret"}
+    assert "secret" in hits()
     cache.follow()
     scanner = forget_secret(database, cid)
     assert left(database, tmp_path, scanner) > 40
