@@ -54,8 +54,9 @@ def read_contents(connection: Connection, collection_id: int, keys: Sequence[str
     passage_ids: list[int] = []
     for some in chunks(keys):
         here = documents.c.collection_id == collection_id, documents.c.key.in_(some)
-        for row in connection.execute(select(documents.c.title, documents.c.source, documents.c.metadata).where(*here)):
-            found.names.update(filter(None, (row.title, row.source, *_strings(row.metadata))))
+        described = select(documents.c.title, documents.c.source, documents.c.metadata).where(*here)
+        for title, source, said in connection.execute(described):
+            found.names.update(filter(None, (title, source, *_strings(said))))
         for row in connection.execute(
             select(passages.c.id, passages.c.text, passages.c.heading, embeddings.c.vector)
             .join(documents, documents.c.id == passages.c.document_id)
@@ -69,18 +70,18 @@ def read_contents(connection: Connection, collection_id: int, keys: Sequence[str
             found.texts.append(row.text)
             found.names.update(filter(None, [row.heading]))
             found.vectors.append(row.vector)
-    for some in chunks(passage_ids):
+    for ids in chunks(passage_ids):
         named = select(mentions.c.surface, phrases.c.key, phrase_embeddings.c.vector)
         named = named.join(phrases, phrases.c.id == mentions.c.phrase_id)
         named = named.outerjoin(phrase_embeddings, phrase_embeddings.c.phrase_id == phrases.c.id)
-        for surface, key, vector in connection.execute(named.where(mentions.c.passage_id.in_(some)).distinct()):
+        for surface, key, vector in connection.execute(named.where(mentions.c.passage_id.in_(ids)).distinct()):
             found.names.update((surface, key))
             found.vectors.extend([vector] if vector is not None else [])
         # Not what facts say of names: verbs are everybody's.
         stated = select(fact_embeddings.c.vector).join(
             fact_sources, fact_sources.c.fact_id == fact_embeddings.c.fact_id
         )
-        found.vectors.extend(connection.scalars(stated.where(fact_sources.c.passage_id.in_(some)).distinct()))
+        found.vectors.extend(connection.scalars(stated.where(fact_sources.c.passage_id.in_(ids)).distinct()))
     return found
 
 

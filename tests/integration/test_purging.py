@@ -83,13 +83,14 @@ def test_a_purge_that_is_killed_everywhere_is_finished_while_readers_go_on(tmp_p
         cwd=REPOSITORY,
     )
     answered = 0
-    while process.poll() is None:
-        found = hits()
-        assert len(found) == 5
-        assert "secret" not in found
-        answered += 1
-    assert process.stdout is not None
-    *killed, end = json.load(process.stdout)
+    with process:
+        while process.poll() is None:
+            found = hits()
+            assert len(found) == 5
+            assert "secret" not in found
+            answered += 1
+        assert process.stdout is not None
+        *killed, end = json.load(process.stdout)
     assert killed == [-signal.SIGKILL] * len(killed)
     assert end == 0
     assert answered > 10
