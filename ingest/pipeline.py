@@ -35,6 +35,7 @@ from memory_graph.store.extractions import known_extractions
 from memory_graph.store.jobs import Failure, Item
 from memory_graph.store.learning import Commit, known_hashes, known_vectors
 from memory_graph.store.phrase_vectors import known_phrase_vectors
+from memory_graph.store.replies import drop_replies_about
 from memory_graph.text import hash_text
 from memory_graph.types import Document, FactKey
 from retrieval.embedder import Embedder
@@ -345,6 +346,8 @@ class Learner:
         failures = [(item_id, failure) for item_id, failure in batch.failures if is_live(item_id)]
         for one in batch.prepared:
             if not is_live(one.item_id):
+                # Forgotten while it was read: what a model replied about it came in after that.
+                drop_replies_about(connection, collection_id, [one.document.id])
                 continue
             size = len(one.document.text.encode("utf-8", "replace"))
             failure = failure_of(one, computed.findings)

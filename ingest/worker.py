@@ -20,6 +20,7 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
 from ingest.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW
 from ingest.pipeline import JobEnded, Learner
+from ingest.upkeep import Upkeep
 from memory_graph.database import Database
 from memory_graph.errors import NotFound, SharpwaveError, StoreBusy, StoreError, StoreUnavailable
 from memory_graph.store import jobs as job_store
@@ -33,12 +34,14 @@ POLL_S = 0.25
 class Worker:
     """One worker of this process: ``start`` it once, ``stop`` it to leave.
 
-    ``learner`` is called when the first job comes, so that an idle worker loads no model.
+    ``learner`` is called when the first job comes, so that an idle worker loads no model. ``upkeep`` is what it does
+    beside its jobs.
     """
 
-    def __init__(self, database: Database, learner: Callable[[], Learner]) -> None:
+    def __init__(self, database: Database, learner: Callable[[], Learner], upkeep: Upkeep | None = None) -> None:
         self._database = database
         self._make_learner = learner
+        self._upkeep = upkeep
         self._learner: Learner | None = None
         self._stopping = threading.Event()
         self._idle = threading.Event()
@@ -74,6 +77,8 @@ class Worker:
         thread = threading.Thread(target=self._keep_alive, name="heartbeat", daemon=True)
         thread.start()
         self._threads.append(thread)
+        if self._upkeep is not None:
+            self._upkeep.start()
         log.info("worker %s is ready", self.id)
 
     def stop(self, patience_s: float = 5.0) -> None:
@@ -82,6 +87,8 @@ class Worker:
         DBOS's threads cannot be interrupted: the caller ends the process afterwards (``os._exit``).
         """
         self._stopping.set()
+        if self._upkeep is not None:
+            self._upkeep.stop()
         self._idle.wait(patience_s)
         with self._database.write() as connection:
             if self._current is not None:

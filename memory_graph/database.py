@@ -33,6 +33,7 @@ from memory_graph.errors import (
 
 BUSY_TIMEOUT_S = 30
 _WRITE = "sharpwave_write"
+_OUTSIDE = "sharpwave_outside"
 _MIGRATION_LOCK_KEY = 0x5AA2_77A7  # any constant: names PostgreSQL's advisory lock for schema changes
 _ALMOST_FULL_BYTES = 8 * 2**20
 
@@ -77,6 +78,13 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """Open a write transaction; commits at the end, rolls back on any error."""
         with self._named_errors(), self.engine.execution_options(**{_WRITE: True}).begin() as connection:
+            yield connection
+
+    @contextmanager
+    def outside(self) -> Iterator[Connection]:
+        """Open a connection outside of any transaction, for statements that cannot stand in one."""
+        options: dict[str, Any] = {_OUTSIDE: True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        with self._named_errors(), self.engine.execution_options(**options).connect() as connection:
             yield connection
 
     def close(self) -> None:
@@ -137,12 +145,17 @@ def _create_engine(url: URL) -> Engine:
         # FULL: a commit that was acknowledged survives a power cut, not only a kill.
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        # What is deleted or replaced is overwritten with zeros; what still slips through, a purge rewrites.
+        cursor.execute("PRAGMA secure_delete=ON")
         cursor.execute("PRAGMA cache_size=-65536")
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITE, False)
+        options = connection.get_execution_options()
+        if options.get(_OUTSIDE, False):
+            return
+        writes = options.get(_WRITE, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine

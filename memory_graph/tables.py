@@ -352,3 +352,36 @@ queries = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Index(None, "collection_id", "created_at"),
 )
+
+# The removal of every byte of what was forgotten (memory_graph/store/purges.py). A row holds no text, and outlives its
+# collection: no foreign key.
+purges = Table(
+    "purges",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("collection_id", Id, nullable=False),
+    Column("version", BigInteger, nullable=False),  # of the last forgetting commit that it covers
+    Column("state", String(16), nullable=False),  # waiting | running | done
+    Column("steps", JSON, nullable=False),  # those that are done, by name, with what they found
+    Column("attempts", Integer, nullable=False),
+    Column("waits_for", Text),  # why the last attempt did not get through
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Index(None, "state"),
+    Index(None, "collection_id", "version"),
+    **NEVER_REUSED,
+)
+
+# What is to be forgotten by itself, as it grows old (memory_graph/store/retention.py).
+retention_rules = Table(
+    "retention_rules",
+    metadata,
+    Column("collection_id", Id, ForeignKey("collections.id"), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    Column("age_of", String(16), nullable=False),  # learned | occurred
+    Column("max_age_days", BigInteger),  # none: whatever its age
+    Column("filter", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("ran_at", UtcDateTime),
+    Column("forgotten", BigInteger, nullable=False),  # documents, by all runs
+)

@@ -96,6 +96,21 @@ class SavedViews:
                     shutil.rmtree(aside, ignore_errors=True)
         return place
 
+    def remove_before(self, version: int) -> bool:
+        """Remove saves older than ``version``, and what was set aside; returns whether there was any of these.
+
+        The caller holds the lease.
+        """
+        old = [path for path in self._saves() if int(path.name.split("-")[0]) < version]
+        old += self.folder.glob("damaged-*")
+        for path in old:
+            # Renamed first, so that nobody finds half of it, and a killed remover's rest is found by the next lease.
+            aside = self.folder / f".writing-{uuid4().hex}"
+            with suppress(FileNotFoundError):
+                os.replace(path, aside)
+            shutil.rmtree(aside, ignore_errors=True)
+        return bool(old)
+
     @contextmanager
     def lease(self) -> Iterator[bool]:
         """Try to become the one process that saves this collection; yields whether it is.

@@ -14,8 +14,10 @@ from threading import Event, Lock, Thread
 from memory_graph.database import Database
 from memory_graph.errors import Conflict, SharpwaveError
 from memory_graph.store.collections import commit_token, current_commit, get_collection
+from memory_graph.store.purges import last_forgotten
 from memory_graph.store.reading import count_new_passages
 from retrieval.refreshing import bring_up, save_in_child
+from retrieval.renewing import renew_saves
 from retrieval.saved_views import SavedViews
 from retrieval.view import View, empty_view
 
@@ -50,6 +52,7 @@ class _Held:
     refreshing: bool = False  # a thread takes in new rows
     tending: bool = False  # a thread seals or saves
     save_again_at: float = 0.0  # after a save that failed
+    made_at: int = 0  # the version of the save that the view rests on, or at which it was made from the rows
     lock: Lock = field(default_factory=Lock)  # held by the one thread that makes the next view
 
 
@@ -180,11 +183,14 @@ class ViewCache:
     def _catch_up(self, name: str, held: _Held) -> None:
         with self._database.read() as connection:
             commit = current_commit(connection, held.collection_id)
+            forgotten = last_forgotten(connection, held.collection_id)
         view = held.view
         if commit is None:
             self._forget(name, held)
         elif view is not None and (view.version, view.token) != commit:
             self._refresh(name, held)
+        if held.made_at < forgotten:
+            self._start(held, "tending", lambda: self._let_go(name, held, forgotten))
 
     def _refresh(self, name: str, held: _Held) -> None:
         with held.lock:
@@ -198,9 +204,10 @@ class ViewCache:
             saves = self._saves(held)
             view = saves.newest() if saves is not None else None
             held.saved_rows = len(view.passages) if view is not None else 0
+            held.made_at = view.version if view is not None else 0
         fresh = bring_up(self._database, name, held.collection_id, view or empty_view())
-        if view is not None and fresh.version and not fresh.rests_on(view):
-            held.saved_rows = 0  # it was made anew
+        if view is None or (fresh.version and not fresh.rests_on(view)):
+            held.saved_rows, held.made_at = 0, fresh.version  # it was made anew
         held.view = fresh
         self._spare(held)
         return fresh
@@ -263,7 +270,25 @@ class ViewCache:
         with held.lock:
             if held.view is not None and fresh.rests_on(saved):
                 held.view = bring_up(self._database, name, held.collection_id, fresh)
-                held.saved_rows = len(saved.passages)
+                held.saved_rows, held.made_at = len(saved.passages), saved.version
+
+    def _let_go(self, name: str, held: _Held, forgotten: int) -> None:
+        """Replace a view that still holds, in memory or in files that it maps, what was forgotten at ``forgotten``."""
+        saves, saved = self._saves(held), None
+        if self._folder is not None and saves is not None and saves.newest_version():
+            # Whoever purges does this too; but not where this is another host.
+            if saves.newest_version() < forgotten and time.monotonic() >= held.save_again_at:
+                held.save_again_at = time.monotonic() + _SAVE_AGAIN_S
+                renew_saves(self._database, name, held.collection_id, self._folder, forgotten)
+            saved = saves.newest()
+            if saved is not None and saved.version < forgotten:
+                return  # another process is about to save it
+        # Most is done before the lock is taken, so that no search waits for it.
+        fresh = bring_up(self._database, name, held.collection_id, saved or empty_view())
+        with held.lock:
+            held.view = bring_up(self._database, name, held.collection_id, fresh)
+            held.saved_rows = len(saved.passages) if saved is not None else 0
+            held.made_at = saved.version if saved is not None else fresh.version
 
     def _forget(self, name: str, held: _Held) -> None:
         """Let go of a deleted collection, and of what was saved of it."""

@@ -25,12 +25,14 @@ from service.commands import (
     bench,
     continual,
     evaluate,
+    forgetting,
     graph,
     ingest,
     installation,
     memory,
     ranker,
     recall,
+    retention,
     server,
     studies,
 )
@@ -50,7 +52,9 @@ app.command()(server.worker)
 app.command()(ingest.ingest)
 app.command()(recall.search)
 app.command()(recall.ask)
-app.command()(memory.forget)
+app.command()(forgetting.forget)
+app.add_typer(forgetting.purges_app, name="purges")
+app.add_typer(retention.retention_app, name="retention")
 app.add_typer(memory.collections_app, name="collections")
 app.add_typer(memory.jobs_app, name="jobs")
 app.add_typer(graph.graph_app, name="graph")

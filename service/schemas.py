@@ -184,14 +184,6 @@ class DocumentsOut(Out):
     next_cursor: str | None
 
 
-class ForgottenOut(Out):
-    document_id: str
-    passages: int
-    phrases: int
-    facts: int
-    dry_run: bool
-
-
 class JobRef(Out):
     job_id: str
 

@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     url_hosts: str = ""
     url_timeout_s: float = Field(default=60.0, gt=0)
     stores: str = ""
+    keep_questions_days: int = Field(default=0, ge=0)
+    keep_jobs_days: int = Field(default=0, ge=0)
+    keep_tombstones_days: int = Field(default=0, ge=0)
     offline: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -17,11 +17,14 @@ from ingest.fetching import FetchParams
 from ingest.formats import ReadLimits
 from ingest.openie import ModelExtractor
 from ingest.pipeline import Learner, PipelineParams
+from ingest.purging import Purger
 from ingest.sources import SourceParams, Sources
 from ingest.splitter import SplitParams, Splitter
+from ingest.upkeep import Upkeep
 from ingest.worker import Worker, prepare_queue
 from memory_graph.database import Database, check_schema, schema_state, upgrade_schema
 from memory_graph.errors import InvalidInput, StoreUnavailable
+from memory_graph.store.retention import LogLimits
 from retrieval import models
 from retrieval.answer import AnswerParams
 from retrieval.breaker import BreakerParams
@@ -251,4 +254,19 @@ def spacy_extractor(settings: Settings) -> Callable[[], Extractor]:
 
 def make_worker(settings: Settings, database: Database) -> Worker:
     """Return a worker of this process, not yet started."""
-    return Worker(database, make_learner(settings, database))
+    return Worker(database, make_learner(settings, database), make_upkeep(settings, database))
+
+
+def make_purger(settings: Settings, database: Database) -> Purger:
+    """Return what carries out purges."""
+    return Purger(database, settings.views_dir)
+
+
+def make_upkeep(settings: Settings, database: Database) -> Upkeep:
+    """Return what a worker does beside its jobs."""
+    limits = LogLimits(
+        question_days=settings.keep_questions_days,
+        job_days=settings.keep_jobs_days,
+        tombstone_days=settings.keep_tombstones_days,
+    )
+    return Upkeep(database, make_purger(settings, database), limits)

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
 
 from memory_graph.errors import Conflict, InvalidInput, NotFound
+from memory_graph.store.purges import request_purge
 from memory_graph.store.rows import now
 from memory_graph.tables import (
     collections,
@@ -28,6 +29,7 @@ from memory_graph.tables import (
     phrases,
     queries,
     replies,
+    retention_rules,
     tombstones,
 )
 
@@ -129,7 +131,7 @@ def count_contents(connection: Connection, collection_id: int) -> Counts:
 
 
 def delete_collection(connection: Connection, name: str) -> None:
-    """Delete a collection with all that it holds. Errors: ``NotFound``."""
+    """Delete a collection with all that it holds, and request that its bytes go too. Errors: ``NotFound``."""
     collection = get_collection(connection, name)
     job_ids = select(jobs.c.id).where(jobs.c.collection_id == collection.id)
     connection.execute(delete(job_items).where(job_items.c.job_id.in_(job_ids)))
@@ -151,9 +153,11 @@ def delete_collection(connection: Connection, name: str) -> None:
         commits,
         jobs,
         queries,
+        retention_rules,
     ):
         connection.execute(delete(table).where(table.c.collection_id == collection.id))
     connection.execute(delete(collections).where(collections.c.id == collection.id))
+    request_purge(connection, collection.id, collection.version)
 
 
 def _collection(row: Row[tuple[object, ...]]) -> Collection:

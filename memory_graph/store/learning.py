@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -64,11 +64,14 @@ class LearnedDocument:
 
 @dataclass(frozen=True, kw_only=True)
 class Forgotten:
-    """What forgetting one document removes: rows of each kind."""
+    """What forgetting documents removes: rows of each kind."""
 
-    passages: int
-    phrases: int
-    facts: int
+    documents: int = 0
+    passages: int = 0
+    phrases: int = 0
+    facts: int = 0
+    notes: int = 0
+    replies: int = 0
 
 
 def known_hashes(connection: Connection, collection_id: int, keys: Sequence[str]) -> dict[str, tuple[str, str | None]]:
@@ -163,25 +166,26 @@ class Commit:
         return change
 
     def forget(self, key: str) -> Forgotten | None:
-        """Forget a document and all that rested on it alone; None if there is no such document.
+        """Forget a document and all that rested on it alone; None if there is no such document."""
+        gone = self.forget_all([key])
+        return gone if gone.documents or gone.replies else None
+
+    def forget_all(self, keys: Sequence[str]) -> Forgotten:
+        """Forget documents by their ids and all that rested on them alone; those that are not there are passed over.
 
         Of a document that could not be learned, a model's replies may be there: they go too.
         """
-        document_id = self._connection.scalar(
-            select(documents.c.id).where(documents.c.collection_id == self._collection_id, documents.c.key == key)
-        )
-        if document_id is None:
-            left = drop_replies_about(self._connection, self._collection_id, key)
-            return Forgotten(passages=0, facts=0, phrases=0) if left else None
-        rows = self._connection.execute(
-            select(passages.c.id, passages.c.text_hash).where(passages.c.document_id == document_id)
-        ).all()
-        facts_gone = self._remove_passages([(row.id, row.text_hash) for row in rows])
-        self._connection.execute(delete(document_changes).where(document_changes.c.document_id == document_id))
-        self._connection.execute(delete(documents).where(documents.c.id == document_id))
-        # Of another state of it, which failed.
-        drop_replies_about(self._connection, self._collection_id, key)
-        return Forgotten(passages=len(rows), facts=facts_gone, phrases=self._sweep_phrases())
+        document_ids: list[int] = []
+        for some in chunks(keys):
+            document_ids += self._connection.scalars(
+                select(documents.c.id).where(
+                    documents.c.collection_id == self._collection_id, documents.c.key.in_(some)
+                )
+            )
+        gone = self._remove_documents(document_ids) if document_ids else Forgotten()
+        # Of another state of them, which failed.
+        left = drop_replies_about(self._connection, self._collection_id, keys)
+        return replace(gone, replies=gone.replies + left, phrases=self._sweep_phrases())
 
     def finish(self) -> int:
         """Drop the phrases that nothing names any more; return the collection's version after this commit."""
@@ -303,12 +307,28 @@ class Commit:
             ids.update({key: phrase_id for key, phrase_id in found})
         return {name: ids[key] for name, key in keys.items() if key}
 
-    def _remove_passages(self, rows: Sequence[tuple[int, str]]) -> int:
-        """Remove passages, given by id and text hash; return how many facts went. Phrases are swept at the end."""
+    def _remove_documents(self, document_ids: Sequence[int]) -> Forgotten:
+        """Remove documents with their passages and history; return how many rows went."""
+        rows = [
+            (row.id, row.text_hash)
+            for some in chunks(document_ids)
+            for row in self._connection.execute(
+                select(passages.c.id, passages.c.text_hash).where(passages.c.document_id.in_(some))
+            )
+        ]
+        gone = self._remove_passages(rows)
+        for some in chunks(document_ids):
+            self._connection.execute(delete(document_changes).where(document_changes.c.document_id.in_(some)))
+            self._connection.execute(delete(documents).where(documents.c.id.in_(some)))
+        return replace(gone, documents=len(document_ids))
+
+    def _remove_passages(self, rows: Sequence[tuple[int, str]]) -> Forgotten:
+        """Remove passages, given by id and text hash; return how many rows went. Phrases are swept at the end."""
         passage_ids = [passage_id for passage_id, _ in rows]
         text_hashes = sorted({text_hash for _, text_hash in rows})
         self._bury("passage", passage_ids)
         touched_facts: set[int] = set()
+        notes_gone = 0
         for some in chunks(passage_ids):
             touched_facts.update(
                 self._connection.scalars(select(fact_sources.c.fact_id).where(fact_sources.c.passage_id.in_(some)))
@@ -316,7 +336,7 @@ class Commit:
             self._touched_phrases.update(
                 self._connection.scalars(select(mentions.c.phrase_id).where(mentions.c.passage_id.in_(some)))
             )
-            drop_notes_on(self._connection, some)
+            notes_gone += drop_notes_on(self._connection, some)
             self._connection.execute(delete(fact_sources).where(fact_sources.c.passage_id.in_(some)))
             self._connection.execute(delete(mentions).where(mentions.c.passage_id.in_(some)))
             self._connection.execute(delete(passages).where(passages.c.id.in_(some)))
@@ -329,11 +349,16 @@ class Commit:
                     embeddings.c.collection_id == self._collection_id, embeddings.c.text_hash.in_(hashes), ~still_used
                 )
             )
-        drop_replies_to(self._connection, self._collection_id, text_hashes)
+        replies_gone = drop_replies_to(self._connection, self._collection_id, text_hashes)
         removed = remove_unproved(self._connection, touched_facts)
         self._bury("fact", removed.embedded)
         self._touched_phrases.update(removed.ends)
-        return removed.count
+        return Forgotten(
+            passages=len(passage_ids),
+            facts=removed.count,
+            notes=notes_gone,
+            replies=replies_gone,
+        )
 
     def _sweep_phrases(self) -> int:
         """Remove those touched phrases that no mention and no fact names any more; return how many."""
@@ -363,19 +388,3 @@ class Commit:
                 for row_id in row_ids
             ],
         )
-
-
-def forget_document(connection: Connection, collection_id: int, key: str, *, dry_run: bool = False) -> Forgotten:
-    """Forget a document in a commit of its own; with ``dry_run`` only tell what that would remove.
-
-    Errors: ``NotFound`` for the document.
-    """
-    trial = connection.begin_nested()
-    forgotten = Commit(connection, collection_id).forget(key)
-    if forgotten is None:
-        raise NotFound("document", key)
-    if dry_run:
-        trial.rollback()
-    else:
-        trial.commit()
-    return forgotten

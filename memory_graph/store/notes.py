@@ -101,10 +101,12 @@ def forget_note(connection: Connection, collection_id: int, note_id: int) -> Non
     _drop(connection, [note_id])
 
 
-def drop_notes_on(connection: Connection, passage_ids: Sequence[int]) -> None:
-    """Forget the notes that rest on any of these passages, which are about to go."""
+def drop_notes_on(connection: Connection, passage_ids: Sequence[int]) -> int:
+    """Forget the notes that rest on any of these passages, which are about to go; return how many."""
     resting = select(note_passages.c.note_id).where(note_passages.c.passage_id.in_(passage_ids)).distinct()
-    _drop(connection, list(connection.scalars(resting)))
+    note_ids = list(connection.scalars(resting))
+    _drop(connection, note_ids)
+    return len(note_ids)
 
 
 def _drop(connection: Connection, note_ids: Sequence[int]) -> None:

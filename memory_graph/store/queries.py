@@ -8,15 +8,22 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, insert, select
 
 from memory_graph.errors import NotFound
+from memory_graph.store.scrubbing import keep_unforgotten
 from memory_graph.tables import collections, queries
 
 
 def add_queries(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write answered questions with their traces; those to a collection that was deleted meanwhile go with it."""
-    live = set(connection.scalars(select(collections.c.id)))
+    """Write answered questions with their traces; those to a collection that was deleted meanwhile go with it.
+
+    Those whose answer rests on what was forgotten meanwhile are written without their words.
+    """
+    # Locked: nothing may be forgotten between the look at what lives and the writing.
+    wanted = sorted({row["collection_id"] for row in rows})
+    here = select(collections.c.id).where(collections.c.id.in_(wanted)).order_by(collections.c.id)
+    live = set(connection.scalars(here.with_for_update()))
     kept = [row for row in rows if row["collection_id"] in live]
     if kept:
-        connection.execute(insert(queries), kept)
+        connection.execute(insert(queries), keep_unforgotten(connection, kept))
 
 
 def get_query(connection: Connection, query_id: str) -> RowMapping:

@@ -59,15 +59,14 @@ def write_replies(connection: Connection, collection_id: int, job_id: str, new: 
     insert_new(connection, replies, rows)
 
 
-def drop_replies_to(connection: Connection, collection_id: int, text_hashes: Sequence[str]) -> None:
-    """Drop what was replied about those of these texts that no passage holds any more."""
-    for some in chunks(text_hashes):
-        _drop(connection, collection_id, replies.c.text_hash.in_(some))
+def drop_replies_to(connection: Connection, collection_id: int, text_hashes: Sequence[str]) -> int:
+    """Drop what was replied about those of these texts that no passage holds any more; return how many replies."""
+    return sum(_drop(connection, collection_id, replies.c.text_hash.in_(some)) for some in chunks(text_hashes))
 
 
-def drop_replies_about(connection: Connection, collection_id: int, document: str) -> int:
-    """Drop what was replied about texts of a document that no passage holds; return how many replies."""
-    return _drop(connection, collection_id, replies.c.document == document)
+def drop_replies_about(connection: Connection, collection_id: int, keys: Sequence[str]) -> int:
+    """Drop what was replied about texts of documents that no passage holds; return how many replies."""
+    return sum(_drop(connection, collection_id, replies.c.document.in_(some)) for some in chunks(keys))
 
 
 def drop_replies_of(connection: Connection, collection_id: int, job_id: str) -> None:

@@ -16,18 +16,19 @@ from ingest.lines import content_id
 from ingest.worker import live_workers
 from memory_graph.errors import InvalidInput, NotFound
 from memory_graph.store.collections import get_collection
+from memory_graph.store.forgetting import Selection
+from memory_graph.store.forgetting import forget as forget_selection
 from memory_graph.store.jobs import Failure, NewItem, get_job, list_workers
-from memory_graph.store.learning import forget_document
 from memory_graph.store.reading import document_passages, get_document, list_documents
 from memory_graph.store.updating import document_history
 from memory_graph.types import Document
+from service.forgetting_schemas import ForgottenOut
 from service.schemas import (
     DocumentDetailOut,
     DocumentIn,
     DocumentOut,
     DocumentsIn,
     DocumentsOut,
-    ForgottenOut,
     JobOut,
     JobRef,
 )
@@ -117,16 +118,11 @@ def show(collection: str, document_id: str, parts: Parts) -> DocumentDetailOut:
 @router.delete("/documents/{document_id:path}")
 def forget(collection: str, document_id: str, parts: Parts, dry_run: bool = False) -> ForgottenOut:
     """Forget a document and all that rested on it alone; with `dry_run`, only tell what that would be."""
+    parts.query_log.flush()
     with parts.database.write() as connection:
         found = get_collection(connection, collection)
-        forgotten = forget_document(connection, found.id, document_id, dry_run=dry_run)
-    return ForgottenOut(
-        document_id=document_id,
-        passages=forgotten.passages,
-        phrases=forgotten.phrases,
-        facts=forgotten.facts,
-        dry_run=dry_run,
-    )
+        erased = forget_selection(connection, found.id, Selection(key=document_id), dry_run=dry_run)
+    return ForgottenOut.of(erased, dry_run=dry_run, document_id=document_id)
 
 
 def _document(index: int, given: DocumentIn) -> Document:

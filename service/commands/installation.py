@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,8 @@ from ingest.worker import live_workers, prepare_queue
 from memory_graph.database import Database, schema_state, upgrade_schema
 from memory_graph.errors import SharpwaveError
 from memory_graph.store.jobs import list_workers
+from memory_graph.store.purges import open_purges
+from memory_graph.store.rows import now
 from retrieval import models
 from retrieval.download import Downloader
 from service.commands.output import AsJson, DataDir, console, out, print_json
@@ -37,6 +40,7 @@ from service.wiring import LANGUAGE_MODEL, find_reranker, open_database, open_ge
 MB = 2**20
 # An ingestion of ordinary size needs some hundred megabytes; below this the next one may fail.
 LOW_DISK_MB = 1024
+LONG_WAIT = timedelta(hours=1)  # for a purge
 
 models_app = typer.Typer(help="List and fetch the models.", invoke_without_command=True)
 db_app = typer.Typer(help="Care for the database.", no_args_is_help=True)
@@ -129,6 +133,7 @@ def doctor(as_json: AsJson = False, data_dir: DataDir = None) -> None:
         ("models", _check_models),
         ("generator", _check_generator),
         ("worker", _check_worker),
+        ("purges", _check_purges),
     ]
     results = []
     for name, check in checks:
@@ -232,6 +237,23 @@ def _check_worker(settings: Settings) -> str:
     finally:
         database.close()
     return f"{count} alive" if count else "none alive; `sharpwave up` runs one, and `sharpwave ingest` is its own"
+
+
+def _check_purges(settings: Settings) -> str:
+    database = open_database(settings)
+    try:
+        with database.read() as connection:
+            waiting = open_purges(connection)
+    finally:
+        database.close()
+    if not waiting:
+        return "nothing that was forgotten waits to be purged"
+    oldest = min(waiting, key=lambda purge: purge.requested_at)
+    reason = f" ({oldest.waits_for})" if oldest.waits_for else ""
+    told = f"{len(waiting)} wait, the oldest since {oldest.requested_at:%Y-%m-%d %H:%M} UTC{reason}"
+    if now() - oldest.requested_at > LONG_WAIT:
+        raise SharpwaveError(f"{told}: run `sharpwave purges run`")
+    return told
 
 
 def _existing(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""``collections``, ``jobs`` and ``forget``: what the memory holds and what is being done to it."""
+"""``collections`` and ``jobs``: what the memory holds and what is being done to it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ from memory_graph.store.collections import (
     get_collection,
     list_collections,
 )
-from memory_graph.store.learning import forget_document
-from service.app import DEFAULT_COLLECTION
-from service.commands.output import AsJson, CollectionOption, DataDir, console, out, print_json
-from service.schemas import COLLECTION_NAME, CollectionOut, CollectionsOut, ForgottenOut, JobOut, JobsOut
+from service.commands.output import AsJson, DataDir, console, out, print_json
+from service.schemas import COLLECTION_NAME, CollectionOut, CollectionsOut, JobOut, JobsOut
 from service.settings import read_settings
 from service.wiring import open_database
 
@@ -165,31 +163,3 @@ def resume(job_id: JobId, data_dir: DataDir = None) -> None:
     """Queue a failed job again for what it has left."""
     JobQueue(open_database(read_settings(data_dir=data_dir))).resume(job_id)
     console.print(f"Job {job_id} waits for a worker.")
-
-
-def forget(
-    document_id: Annotated[str, typer.Argument(help="The document's id (for a file, its path).")],
-    collection: CollectionOption = DEFAULT_COLLECTION,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Forget a document and all that rested on it alone."""
-    database = open_database(read_settings(data_dir=data_dir))
-    with database.write() as connection:
-        found = get_collection(connection, collection)
-        forgotten = forget_document(connection, found.id, document_id, dry_run=dry_run)
-    report = ForgottenOut(
-        document_id=document_id,
-        passages=forgotten.passages,
-        phrases=forgotten.phrases,
-        facts=forgotten.facts,
-        dry_run=dry_run,
-    )
-    if as_json:
-        print_json(report)
-        return
-    verb = "Would forget" if dry_run else "Forgot"
-    out.print(
-        f"{verb} {escape(document_id)}: {report.passages} passages, {report.phrases} phrases, {report.facts} facts."
-    )

@@ -21,6 +21,7 @@ from memory_graph.store.jobs import NewItem
 from memory_graph.store.notes import NewNote, add_notes
 from memory_graph.store.queries import add_queries
 from memory_graph.store.replies import Reply, write_replies
+from memory_graph.store.retention import Rule, put_rule
 from memory_graph.store.rows import now
 from memory_graph.tables import metadata, passages
 from tests.unit.factories import (
@@ -57,6 +58,7 @@ def _fill(database: Database, name: str) -> int:
             "created_at": now(),
         }
         add_queries(connection, [query])
+        put_rule(connection, collection.id, Rule(name="old", max_age_days=30))
         passage_ids = connection.scalars(select(passages.c.id).where(passages.c.collection_id == collection.id)).all()
         note = NewNote(
             collection_id=collection.id,
@@ -76,7 +78,7 @@ def _rows(database: Database) -> dict[str, int]:
         return {
             table.name: connection.scalar(select(func.count()).select_from(table)) or 0
             for table in metadata.sorted_tables
-            if table.name != "workers"
+            if table.name not in ("workers", "purges")  # these hold no text, and outlive a collection
         }
 
 

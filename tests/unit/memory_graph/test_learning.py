@@ -120,7 +120,7 @@ def test_forgetting_removes_what_rested_on_it_alone(database: Database) -> None:
     commit_documents(database, cid, A, B)
     forgotten = forget_document(database, cid, "b")
     # "Cora Finch" and one fact were known from b only; the other fact is still proved by a.
-    assert forgotten == Forgotten(passages=2, phrases=1, facts=1)
+    assert forgotten == Forgotten(documents=1, passages=2, phrases=1, facts=1)
     left = content_of(database)
     assert "cora finch" not in left["phrases"]
     assert left["facts"] == [("ada quill", "likes", "bram oster")]
@@ -231,7 +231,7 @@ def test_a_phrase_that_only_a_fact_names_goes_with_the_fact(database: Database) 
     found = Extraction(triples=(Triple("Odd", "is", "Even"),))
     commit_documents(database, cid, replace(one, passages=[replace(one.passages[0], extraction=found)]))
     assert content_of(database)["phrases"] == ["even", "odd"]
-    assert forget_document(database, cid, "x") == Forgotten(passages=1, phrases=2, facts=1)
+    assert forget_document(database, cid, "x") == Forgotten(documents=1, passages=1, phrases=2, facts=1)
     assert content_of(database)["phrases"] == []
 
 
@@ -243,7 +243,7 @@ def test_a_phrase_that_a_fact_still_names_stays_when_its_last_mention_goes(datab
     commit_documents(database, cid, replace(fact, passages=[replace(fact.passages[0], extraction=found)]))
     alone = content_of(database)
     commit_documents(database, cid, learn_document("mention", f"{name}."))
-    assert forget_document(database, cid, "mention") == Forgotten(passages=1, phrases=0, facts=0)
+    assert forget_document(database, cid, "mention") == Forgotten(documents=1, passages=1, phrases=0, facts=0)
     assert content_of(database) == alone
 
 
@@ -277,7 +277,7 @@ def test_a_document_of_many_passages_is_forgotten_whole(database: Database) -> N
     texts = [f"Word{number} likes Other{number}." for number in range(1100)]
     commit_documents(database, cid, learn_document("big", *texts))
     forgotten = forget_document(database, cid, "big")
-    assert forgotten == Forgotten(passages=1100, phrases=2200, facts=1100)
+    assert forgotten == Forgotten(documents=1, passages=1100, phrases=2200, facts=1100)
     assert not any(content_of(database).values())
 
 

@@ -392,14 +392,80 @@ def test_forgetting_reports_and_a_dry_run_changes_nothing(world: Memory) -> None
     assert world.get().json() == before
     assert world.get("documents/harbour").status_code == 200
     done = world.service.client.delete(f"{world.path}/documents/harbour")
-    assert trial.json() == {**done.json(), "dry_run": True}
-    # Tessaly lives on in the lamp; Maren Quill and the title go.
-    assert done.json() == {"document_id": "harbour", "passages": 1, "phrases": 2, "facts": 0, "dry_run": False}
+    assert trial.json() == {**done.json(), "dry_run": True, "version": None, "purge_id": None}
     after = world.get().json()
+    # Tessaly lives on in the lamp; Maren Quill and the title go.
+    assert done.json() == {
+        "document_id": "harbour",
+        "documents": 1,
+        "passages": 1,
+        "phrases": 2,
+        "facts": 0,
+        "notes": 0,
+        "replies": 0,
+        "queries": 0,
+        "job_items": 1,
+        "bytes": len(HARBOUR["text"]),
+        "version": after["version"],
+        "purge_id": done.json()["purge_id"],
+        "dry_run": False,
+    }
     assert (after["documents"], after["version"]) == (2, before["version"] + 1)
     hits = world.post("search", query="Who built the harbour?").json()["hits"]
     assert "harbour" not in [hit["document_id"] for hit in hits]
     assert_problem(world.service.client.delete(f"{world.path}/documents/harbour"), 404, "not_found")
+
+
+def test_forgetting_by_source_filter_and_all(memory: Memory) -> None:
+    memory.learn({**HARBOUR, "source": "ledger"}, {**MILL, "metadata": {"year": 1902}}, LAMP)
+    left = 3
+    for which in ({"source": "ledger"}, {"filter": {"year": {"gte": 1900}}}, {"all": True}):
+        trial, done = (memory.post("forget", **which, dry_run=dry_run) for dry_run in (True, False))
+        assert trial.status_code == done.status_code == 200, done.text
+        assert trial.json() == {**done.json(), "dry_run": True, "version": None, "purge_id": None}
+        assert (done.json()["documents"], done.json()["document_id"]) == (1, None)
+        left -= 1
+        assert memory.get().json()["documents"] == left
+    nothing = memory.post("forget", source="ledger").json()
+    assert (nothing["documents"], nothing["version"], nothing["purge_id"]) == (0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "forget"),
+        ({"source": "a", "all": True}, "forget"),
+        ({"filter": {"year": {"near": 1}}}, "filter.year"),
+        ({"documents": ["a"]}, "documents"),
+    ],
+)
+def test_forgetting_what_is_not_said_clearly(world: Memory, body: dict[str, Any], field: str) -> None:
+    assert_problem(world.post("forget", **body), 422, "invalid_input", field)
+    assert world.get().json()["documents"] == 3
+
+
+def test_a_purge_is_seen(world: Memory) -> None:
+    client = world.service.client
+    purge_id = client.delete(f"{world.path}/documents/harbour").json()["purge_id"]
+    purge = client.get(f"/v1/purges/{purge_id}").json()
+    assert (purge["state"], purge["collection"], purge["steps"]) == ("waiting", world.name, {})
+    assert purge in client.get("/v1/purges").json()["purges"]
+    assert_problem(client.get("/v1/purges/999999"), 404, "not_found")
+
+
+def test_a_retention_rule_is_written_run_and_deleted(memory: Memory) -> None:
+    client, path = memory.service.client, f"{memory.path}/retention/old"
+    memory.learn({**HARBOUR, "metadata": {"kind": "mail"}}, MILL)
+    put = client.put(path, json={"filter": {"kind": "mail"}})
+    assert put.status_code == 200, put.text
+    assert memory.get("retention").json() == {"rules": [put.json()]}
+    assert client.post(f"{path}/run?dry_run=true").json()["documents"] == 1
+    assert client.post(f"{path}/run").json()["documents"] == 1
+    assert memory.get().json()["documents"] == 1
+    assert memory.get("retention").json()["rules"][0]["forgotten"] == 1
+    assert client.delete(path).status_code == 204
+    assert_problem(client.delete(path), 404, "not_found")
+    assert_problem(client.put(path, json={}), 422, "invalid_input", "max_age_days")
 
 
 def test_learning_again_what_was_forgotten(world: Memory) -> None:

@@ -2,14 +2,14 @@
 
 What read the passages that are there is not known: they are read again when their document changes.
 
-Revision ID: 0013
+Revision ID: 0008
 Revises: 0007
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
+revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None

@@ -1,0 +1,77 @@
+"""Forgetting many documents at once, the purges that follow, and rules by which documents are forgotten."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from memory_graph.store.collections import get_collection
+from memory_graph.store.forgetting import forget
+from memory_graph.store.purges import get_purge, list_purges
+from memory_graph.store.retention import Rule, apply_rule, delete_rule, get_rule, list_rules, put_rule
+from memory_graph.store.rows import now
+from service.forgetting_schemas import ForgetIn, ForgottenOut, PurgeOut, PurgesOut, RuleIn, RuleOut, RulesOut
+from service.schemas import COLLECTION_NAME
+from service.services import Parts
+
+router = APIRouter(prefix="/v1", tags=["forgetting"])
+
+RuleName = Annotated[str, Path(pattern=f"^{COLLECTION_NAME.pattern}$")]
+
+
+@router.post("/collections/{collection}/forget")
+def forget_many(collection: str, body: ForgetIn, parts: Parts) -> ForgottenOut:
+    """Forget the documents of a source, those that meet a filter, or all, in one commit."""
+    selection = body.selection()
+    parts.query_log.flush()
+    with parts.database.write() as connection:
+        found = get_collection(connection, collection)
+        erased = forget(connection, found.id, selection, dry_run=body.dry_run)
+    return ForgottenOut.of(erased, dry_run=body.dry_run)
+
+
+@router.get("/purges")
+def list_newest(parts: Parts, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> PurgesOut:
+    """List the newest purges."""
+    with parts.database.read() as connection:
+        return PurgesOut(purges=[PurgeOut.of(purge) for purge in list_purges(connection, limit=limit)])
+
+
+@router.get("/purges/{purge_id}")
+def show(purge_id: Annotated[int, Path(ge=1, le=2**53)], parts: Parts) -> PurgeOut:
+    """Return a purge: which steps are done, and what it waits for."""
+    with parts.database.read() as connection:
+        return PurgeOut.of(get_purge(connection, purge_id))
+
+
+@router.get("/collections/{collection}/retention")
+def list_kept(collection: str, parts: Parts) -> RulesOut:
+    """List the rules of a collection."""
+    with parts.database.read() as connection:
+        rules = list_rules(connection, get_collection(connection, collection).id)
+    return RulesOut(rules=[RuleOut.of(rule) for rule in rules])
+
+
+@router.put("/collections/{collection}/retention/{name}")
+def put(collection: str, name: RuleName, body: RuleIn, parts: Parts) -> RuleOut:
+    """Write a rule, in place of the one with its name. A worker applies it within six hours."""
+    rule = Rule(name=name, age_of=body.age_of, max_age_days=body.max_age_days, filter=body.filter)
+    with parts.database.write() as connection:
+        return RuleOut.of(put_rule(connection, get_collection(connection, collection).id, rule))
+
+
+@router.delete("/collections/{collection}/retention/{name}", status_code=204)
+def delete(collection: str, name: str, parts: Parts) -> None:
+    """Delete a rule; what it forgot stays forgotten."""
+    with parts.database.write() as connection:
+        delete_rule(connection, get_collection(connection, collection).id, name)
+
+
+@router.post("/collections/{collection}/retention/{name}/run")
+def run(collection: str, name: str, parts: Parts, dry_run: bool = False) -> ForgottenOut:
+    """Apply a rule now; with `dry_run`, only tell what would go."""
+    with parts.database.write() as connection:
+        rule = get_rule(connection, get_collection(connection, collection).id, name)
+        erased = apply_rule(connection, rule, now(), dry_run=dry_run)
+    return ForgottenOut.of(erased, dry_run=dry_run)
