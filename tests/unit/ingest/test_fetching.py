@@ -375,6 +375,7 @@ def _say_nothing(exchange: Exchange) -> None:
 def test_a_server_that_says_nothing_is_given_up(server: WebServer) -> None:
     server.answer("/", _say_nothing)
     assert _refusal(server, read_s=0.1).reason == "timeout"
+    assert _refusal(server, read_s=10_000.0, total_s=0.2).reason == "timeout"  # would wait past the test's own bound
 
 
 def test_redirects_share_the_time(server: WebServer) -> None:
