@@ -7,6 +7,7 @@ never in pickles: what a broken parser could send must not be run by its parent.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import resource
@@ -25,6 +26,7 @@ from ingest.readers import read_bytes, read_file
 from memory_graph.errors import UnreadableDocument
 from memory_graph.types import Document
 
+PARSERS = ("bs4", "charset_normalizer", "lxml.etree", "markitdown.converters", "pypdfium2", "python_calamine")
 GRACE_S = 10.0  # after the parent's own limit: only a child that nobody watches any more ends by this
 
 
@@ -59,14 +61,8 @@ def serve(connection: Connection) -> None:
 
 def load_parsers() -> None:
     """Import what reads files, before any limit counts."""
-    import bs4
-    import charset_normalizer
-    import lxml.etree
-    import markitdown.converters
-    import pypdfium2
-    import python_calamine
-
-    _ = (bs4, charset_normalizer, lxml.etree, markitdown.converters, pypdfium2, python_calamine)
+    for module in PARSERS:
+        importlib.import_module(module)
 
 
 def to_json(result: Document | UnreadableDocument) -> dict[str, Any]:

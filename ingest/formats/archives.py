@@ -97,7 +97,7 @@ def _read_zip(name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo, meter:
 
 
 def _tar_members(name: str, data: bytes, meter: Meter, limits: ReadLimits) -> Iterator[Found]:
-    with tarfile.open(fileobj=_Metered(_decompress(data), name, meter), mode="r|", errorlevel=0) as archive:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=_Metered(_decompress(data), name, meter), mode="r|", errorlevel=0) as archive:
         for info in archive:
             if not info.isdir():
                 yield show_name(info.name), lambda info=info: _read_tar(name, archive, info, limits)  # type: ignore[misc]

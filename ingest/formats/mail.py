@@ -69,10 +69,11 @@ def _leaves(message: Message) -> Iterator[Message]:
     waiting = [message]
     while waiting:
         part = waiting.pop()
-        children = part.get_payload()
-        if part.get_content_type() == "message/rfc822" or not isinstance(children, list):
+        payload = part.get_payload()
+        if part.get_content_type() == "message/rfc822" or not isinstance(payload, list):
             yield part
             continue
+        children = [child for child in payload if isinstance(child, Message)]
         if part.get_content_type() == "multipart/alternative" and children:
             plain = [child for child in children if child.get_content_type() == "text/plain"]
             children = plain[:1] or children[-1:]  # the last is the richest: RFC 2046, 5.1.4

@@ -54,7 +54,7 @@ def read_parts(
 
 def parse_xml(data: bytes) -> Any:
     """Return the root of an XML part, nothing resolved and nothing fetched; raises ``lxml.etree.XMLSyntaxError``."""
-    from lxml import etree
+    from lxml import etree  # type: ignore[import-untyped]
 
     return etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
 

@@ -24,7 +24,10 @@ from tests.unit.ingest.test_readers import build_docx, build_pdf
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PATIENCE_S = 60.0
-SLOW = b"<table>" + b"<tr><td>1<td>2" * 40_000 + b"</table>"  # minutes of work for the converter of tables
+# Parts in parts, and lines that may be the border of each: a minute and more of work for the parser, in little memory.
+SLOW = b"Subject: slow\nMIME-Version: 1.0\n" + b"".join(
+    b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(500)
+) + b"--\n" * 2_000_000  # fmt: skip
 LARGE = b'{"a": [' + b"[0]," * 2_000_000 + b"0]}"  # 8 MB, of which Python makes some 200
 
 
@@ -95,16 +98,16 @@ def test_files_by_path_and_plain_text_without_a_child(tmp_path: Path) -> None:
 
 def test_what_takes_too_long_costs_its_file_and_no_other() -> None:
     reader = FileReader(ReadLimits(max_seconds=2.0))
-    data = build_zip({"a.txt": b"one", "slow.html": SLOW, "b.zip": build_zip({"c.txt": b"two"}), "d.txt": b"three"})
+    data = build_zip({"a.txt": b"one", "slow.eml": SLOW, "b.zip": build_zip({"c.txt": b"two"}), "d.txt": b"three"})
     assert reasons(read_all(reader, "a.zip", data)) == {
         "a.zip!/a.txt": "read",
-        "a.zip!/slow.html": "timeout",
+        "a.zip!/slow.eml": "timeout",
         "a.zip!/b.zip!/c.txt": "read",
         "a.zip!/d.txt": "read",
     }
-    alone = read_all(reader, "slow.html", SLOW)
-    assert reasons(alone) == {"slow.html": "timeout"}
-    assert "SHARPWAVE_MAX_FILE_SECONDS" in str(alone["slow.html"])
+    alone = read_all(reader, "slow.eml", SLOW)
+    assert reasons(alone) == {"slow.eml": "timeout"}
+    assert "SHARPWAVE_MAX_FILE_SECONDS" in str(alone["slow.eml"])
     assert reasons(read_all(reader, "a.pdf", build_pdf(["text"]))) == {"a.pdf": "read"}
     reader.close()
 
@@ -124,11 +127,11 @@ def test_a_file_on_which_the_child_dies_is_named() -> None:
     assert reasons(read_all(reader, "a.pdf", build_pdf(["text"]))) == {"a.pdf": "read"}
     (child,) = children() - before
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(read_all, reader, "slow.html", SLOW)
+        reading = pool.submit(read_all, reader, "slow.eml", SLOW)
         os.kill(child, signal.SIGSEGV)
         found = reading.result(PATIENCE_S)
-    assert reasons(found) == {"slow.html": "crashed"}
-    assert "signal 11" in str(found["slow.html"])
+    assert reasons(found) == {"slow.eml": "crashed"}
+    assert "signal 11" in str(found["slow.eml"])
     assert reasons(read_all(reader, "a.pdf", build_pdf(["text"]))) == {"a.pdf": "read"}
     reader.close()
     assert children() == before
@@ -163,7 +166,7 @@ from tests.unit.ingest.test_file_reader import SLOW, children
 reader = FileReader()
 list(reader.read_bytes("a.csv", b"a,b"))
 print(*children(), flush=True)
-list(reader.read_bytes("slow.html", SLOW))
+list(reader.read_bytes("slow.eml", SLOW))
 """
     parent = subprocess.Popen(
         [sys.executable, "-c", script],

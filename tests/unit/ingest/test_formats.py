@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from ingest.files import SUFFIXES
 from ingest.formats.limits import ReadLimits
 from ingest.formats.tables import PIECE_CHARS, render_table, repeat_heads
 from ingest.readers import DEFAULT_LIMITS, read_bytes
@@ -295,3 +298,10 @@ def test_limits_name_what_raises_them(name: str, data: bytes, limits: dict[str, 
     assert isinstance(last, UnreadableDocument)
     assert last.reason == "too_large"
     assert setting in last.detail
+
+
+def test_every_suffix_is_in_the_table_of_formats() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "ingestion.md").read_text("utf-8")
+    table = page.partition("## Formats")[2].partition("\n\nWhere")[0]
+    first_columns = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
+    assert set(re.findall(r"`(\.[a-z0-9.]+)`", first_columns)) == set(SUFFIXES)
