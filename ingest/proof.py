@@ -12,22 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ingest.scanning import BLOCK, LEAST_BYTES, Scanner, scan_files
 from memory_graph.database import Database
 from memory_graph.store.probing import Contents, every_value, living_values
 from memory_graph.text import normalize
 from retrieval.renewing import processes_mapping_removed
 
-# Shorter strings would stand in foreign bytes by chance.
-LEAST_BYTES = 6
 MAX_PROBES = 200_000
 _PIECE_CHARS, _STEP_CHARS = 32, 96
 _VECTOR_BYTES, _VECTOR_STEP = 16, 128
-_BLOCK = 4 * 2**20
-_TABLE_BITS = 24
-_MIX = np.uint32(2_654_435_761)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,48 +35,6 @@ class Check:
     @property
     def ok(self) -> bool:
         return not self.found
-
-
-class Scanner:
-    """Finds which of many byte strings, of six bytes at least, stand in some data."""
-
-    def __init__(self, probes: Sequence[bytes]) -> None:
-        self.probes = probes
-        self._by_start: dict[bytes, list[int]] = {}
-        for number, probe in enumerate(probes):
-            self._by_start.setdefault(probe[:LEAST_BYTES], []).append(number)
-        self._table = np.zeros(2**_TABLE_BITS, dtype=bool)
-        starts = np.frombuffer(b"".join(start[:4] for start in self._by_start), dtype="<u4")
-        self._table[_place(starts)] = True
-
-    @property
-    def longest(self) -> int:
-        """Bytes of the longest string."""
-        return max((len(probe) for probe in self.probes), default=0)
-
-    def find(self, data: bytes) -> set[int]:
-        """Return the numbers of the strings that stand in ``data``."""
-        found: set[int] = set()
-        for shift in range(min(4, max(len(data) - 3, 0))):
-            count = (len(data) - shift) // 4
-            heads = np.frombuffer(data, dtype="<u4", count=count, offset=shift)
-            for at in (np.flatnonzero(self._table[_place(heads)]) * 4 + shift).tolist():
-                for number in self._by_start.get(data[at : at + LEAST_BYTES], ()):
-                    if data.startswith(self.probes[number], at):
-                        found.add(number)
-        return found
-
-    def find_in_file(self, path: Path) -> tuple[set[int], int]:
-        """Return what stands in a file, and how many bytes it has."""
-        found: set[int] = set()
-        size, kept = 0, b""
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                size += len(block)
-                data = kept + block
-                found |= self.find(data)
-                kept = data[-self.longest :]
-        return found, size
 
 
 def make_probes(contents: Contents) -> list[bytes]:
@@ -132,19 +83,11 @@ def check_rows(database: Database, scanner: Scanner) -> Check:
 
 def check_files(database: Database, folders: Sequence[Path], scanner: Scanner) -> Check:
     """Look into the bytes of the database's files, of everything in these folders, and of reports of faults."""
-    found: set[int] = set()
-    places, size, count = [], 0, 0
-    for path in _files(database, folders):
-        try:
-            hits, length = scanner.find_in_file(path)
-        except FileNotFoundError:  # replaced meanwhile
-            continue
-        size, count = size + length, count + 1
-        if hits:
-            found |= hits
-            places.append(f"{path} ({len(hits)})")
-    detail = f"found in {', '.join(places)}" if places else f"bytes of {count} files"
-    return Check(name="files", looked_at=size, found=len(found), detail=detail)
+    scanned = scan_files(_files(database, folders), scanner)
+    places = [f"{path} ({len(one.found)})" for path, one in scanned.items() if one.found]
+    detail = f"found in {', '.join(places)}" if places else f"bytes of {len(scanned)} files"
+    found = set().union(*(one.found for one in scanned.values()))
+    return Check(name="files", looked_at=sum(one.size for one in scanned.values()), found=len(found), detail=detail)
 
 
 def check_readers(views_dir: Path) -> Check:
@@ -168,11 +111,6 @@ def out_of_reach(database: Database) -> list[str]:
     ]
 
 
-def _place(heads: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    placed: NDArray[np.uint32] = (heads * _MIX) >> np.uint32(32 - _TABLE_BITS)
-    return placed
-
-
 def _pieces(text: str) -> Iterator[str]:
     if len(text) <= _PIECE_CHARS + _PIECE_CHARS // 2:
         yield text
@@ -194,7 +132,7 @@ def _joined(values: Iterable[bytes]) -> Iterator[bytes]:
     for value in values:
         block.append(value)
         size += len(value) + 1
-        if size >= _BLOCK:
+        if size >= BLOCK:
             yield b"\n".join(block)
             block, size = [], 0
     yield b"\n".join(block)

@@ -9,7 +9,6 @@ from typing import Any, get_args
 
 from ingest.proof import (
     Check,
-    Scanner,
     check_files,
     check_readers,
     check_rows,
@@ -17,11 +16,12 @@ from ingest.proof import (
     out_of_reach,
     without_living,
 )
+from ingest.scanning import Scanner
 from memory_graph.database import Database
 from memory_graph.errors import SharpwaveError
 from memory_graph.store.probing import read_contents
 from memory_graph.store.purges import Purge
-from retrieval.search import Mode, SearchRequest
+from retrieval.search import Mode, Searcher, SearchRequest
 from service.forgetting_schemas import CheckOut, ProofOut, PurgeOut
 from service.local import find_service
 from service.schemas import SearchOut
@@ -115,7 +115,7 @@ def _searcher(
             return hits
 
         return ask_service, f"the service at {service.url}"
-    opened = []
+    opened: list[Searcher] = []
 
     def ask_here(question: str, mode: Mode) -> list[dict[str, Any]]:
         if not opened:

@@ -6,6 +6,8 @@ was read off a passage that goes, or when any of its texts has a name in it that
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +19,7 @@ from memory_graph.tables import job_items, jobs, passages, queries, replies
 from memory_graph.text import words
 
 SCRUBBED = "(forgotten)"
+_UPWARDS = re.compile(r"^(?:\.\./)+")
 
 
 class Names:
@@ -104,19 +107,42 @@ def scrub_items(connection: Connection, collection_id: int, keys: Sequence[str] 
 
     What still waited to be learned is cancelled: it was submitted before. ``keys`` None means all items.
     """
-    of_collection = select(jobs.c.id).where(jobs.c.collection_id == collection_id)
-    here = job_items.c.job_id.in_(of_collection), job_items.c.name != SCRUBBED
-    scrubbed = 0
-    for condition in [()] if keys is None else [(job_items.c.name.in_(some),) for some in chunks(keys)]:
-        waiting = update(job_items).where(*here, *condition, job_items.c.state == "pending")
+    item_ids = _items_of(connection, collection_id, keys)
+    for some in chunks(item_ids):
+        waiting = update(job_items).where(job_items.c.id.in_(some), job_items.c.state == "pending")
         connection.execute(waiting.values(state="cancelled"))
         values = {"name": SCRUBBED, "error": None, "payload": None, "data": None}
-        scrubbed += connection.execute(update(job_items).where(*here, *condition).values(values)).rowcount
-    # Why a job failed may quote what a model server said of a prompt.
-    ended = update(jobs).where(jobs.c.collection_id == collection_id, jobs.c.finished_at.is_not(None))
-    if scrubbed or keys is None:
+        connection.execute(update(job_items).where(job_items.c.id.in_(some)).values(values))
+    if item_ids or keys is None:
+        # Why a job failed may quote what a model server said of a prompt.
+        ended = update(jobs).where(jobs.c.collection_id == collection_id, jobs.c.finished_at.is_not(None))
         connection.execute(ended.where(jobs.c.error.is_not(None)).values(error=SCRUBBED))
-    return scrubbed
+    return len(item_ids)
+
+
+def _items_of(connection: Connection, collection_id: int, keys: Sequence[str] | None) -> list[int]:
+    """Return the ids of the items that learned these documents, or were to; None means all items."""
+    of_collection = job_items.c.job_id.in_(select(jobs.c.id).where(jobs.c.collection_id == collection_id))
+    here = of_collection, job_items.c.name != SCRUBBED
+    if keys is None:
+        return list(connection.scalars(select(job_items.c.id).where(*here)))
+    found: set[int] = set()
+    for some in chunks(keys):
+        found.update(connection.scalars(select(job_items.c.id).where(*here, job_items.c.name.in_(some))))
+    # A file is named as it was given, from wherever that was; its document by its whole path.
+    wanted = set(keys)
+    ends = {
+        "/".join(parts[at:]) for key in keys if "/" in key for parts in [key.split("/")] for at in range(len(parts))
+    }
+    files = select(job_items.c.id, job_items.c.name, job_items.c.state, job_items.c.payload)
+    for item_id, name, state, payload in connection.execute(files.where(*here, job_items.c.kind.in_(("file", "part")))):
+        if state == "pending":  # not to be cancelled for another file of the same name
+            same = payload is not None and posixpath.normpath(payload.get("path", "")) in wanted
+        else:
+            same = _UPWARDS.sub("", posixpath.normpath(name)) in ends
+        if same:
+            found.add(item_id)
+    return sorted(found)
 
 
 def drop_replies(connection: Connection, collection_id: int, keys: Sequence[str] | None) -> int:

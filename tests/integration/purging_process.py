@@ -11,7 +11,9 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from ingest.purging import Purger
 from memory_graph.database import Database
 from memory_graph.store.purges import Purge
 
+TURNED_AWAY = 3
+PATIENCE_S = 120.0
 _OPERATIONS = 200  # of SQLite's machine, between two looks at whether to die
 
 
@@ -57,16 +61,24 @@ def carry_out(url: str, views_dir: Path, point: str) -> bool:
 
 
 def fork(work: Callable[[], bool]) -> int:
-    """Return how a fork that does this work ended: 0 done, 3 not done, below 0 the signal."""
+    """Return how a fork that does this work ended: 0 done, or turned away; below 0 the signal."""
     child = os.fork()
     if not child:
-        os._exit(0 if work() else 3)
+        os._exit(0 if work() else TURNED_AWAY)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def until_nothing_is_in_the_way(work: Callable[[], bool]) -> int:
+    """Fork until the fork is not turned away, by a reader who lets go in a moment; return how it ended."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (end := fork(work)) == TURNED_AWAY and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return end
 
 
 def main() -> None:
     url, views_dir, *points = sys.argv[1:]
-    ends = [fork(lambda point=point: carry_out(url, Path(views_dir), point)) for point in points]
+    ends = [until_nothing_is_in_the_way(partial(carry_out, url, Path(views_dir), point)) for point in points]
     sys.stdout.write(json.dumps(ends) + "\n")
 
 

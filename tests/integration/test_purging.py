@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ingest.proof import Scanner, check_files, check_readers, check_rows, make_probes, without_living
+from ingest.proof import check_files, check_readers, check_rows, make_probes, without_living
 from ingest.purging import STEPS
+from ingest.scanning import Scanner
 from ingest.worker import prepare_queue
 from memory_graph.database import Database, upgrade_schema
 from memory_graph.store.collections import create_collection

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.proof import Scanner, check_files, check_readers, check_rows, make_probes, without_living
+from ingest.proof import check_files, check_readers, check_rows, make_probes, without_living
 from ingest.purging import STEPS, Purger
+from ingest.scanning import Scanned, Scanner, scan_files
 from ingest.upkeep import Upkeep
 from ingest.worker import prepare_queue
 from memory_graph.database import Database
@@ -255,11 +256,19 @@ def test_the_scanner_finds_what_a_plain_search_finds(tmp_path: Path) -> None:
 
 
 def test_the_scanner_sees_across_the_blocks_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.proof._BLOCK", 64)
+    monkeypatch.setattr("ingest.scanning.BLOCK", 64)
     path = tmp_path / "file"
     for start in range(50, 70):
         path.write_bytes(b"." * start + b"The seventh key" + b"." * 100)
-        assert Scanner([b"The seventh key", b"nothing of it"]).find_in_file(path) == ({0}, start + 115)
+        assert Scanner([b"The seventh key", b"nothing of it"]).find_in_file(path) == Scanned(
+            found={0}, size=start + 115
+        )
+
+
+def test_files_that_are_gone_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"the seventh key")
+    scanned = scan_files([tmp_path / "gone", tmp_path / "there"], Scanner([b"seventh", b"eighth key"]))
+    assert scanned == {tmp_path / "there": Scanned(found={0}, size=15)}
 
 
 def test_probes_are_taken_as_they_may_be_written() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, NotFound
@@ -21,6 +21,7 @@ from memory_graph.store.purges import last_forgotten, open_purges
 from memory_graph.store.queries import add_queries, get_query
 from memory_graph.store.replies import Reply, write_replies
 from memory_graph.store.rows import now
+from memory_graph.store.scrubbing import SCRUBBED
 from memory_graph.tables import documents, job_items, jobs, metadata, passages, queries
 from tests.unit.factories import (
     commit_documents,
@@ -195,6 +196,24 @@ def test_what_waits_to_be_learned_is_cancelled(database: Database) -> None:
     with database.read() as connection:
         rows = connection.execute(select(job_items.c.state, job_items.c.payload).order_by(job_items.c.id)).all()
     assert [tuple(row) for row in rows] == [("cancelled", None), ("pending", {"text": "other"})]
+
+
+def test_a_file_is_found_in_jobs_by_whatever_path_it_was_given(database: Database) -> None:
+    cid = new_collection(database).id
+    commit_documents(database, cid, learn_document("/home/ada/notes/old.txt", "Ada Quill."))
+    names = ("notes/old.txt", "../../old.txt", "./notes/old.txt", "other/old.txt", "/home/ada/notes/old.txt")
+    new_job(database, [NewItem(kind="file", name=name, size=1) for name in names], job_id="done")
+    with database.write() as connection:
+        connection.execute(update(job_items).values(state="done", payload=None))
+    paths = ("/home/ada/notes/old.txt", "/home/bram/notes/old.txt")
+    waiting = [NewItem(kind="file", name="notes/old.txt", size=1, payload={"path": path}) for path in paths]
+    new_job(database, waiting, job_id="waiting")
+    assert erase(database, key="/home/ada/notes/old.txt").job_items == 5
+    with database.read() as connection:
+        left = connection.execute(
+            select(job_items.c.name, job_items.c.state).where(job_items.c.name != SCRUBBED).order_by(job_items.c.id)
+        )
+        assert [tuple(row) for row in left] == [("other/old.txt", "done"), ("notes/old.txt", "pending")]
 
 
 def test_what_was_never_learned_can_be_forgotten(database: Database) -> None:
