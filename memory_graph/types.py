@@ -85,6 +85,8 @@ class Hit:
     ordinal: int = 0
     page: int | None = None
     source: str | None = None
+    duplicates: tuple[str, ...] = ()
+    """Other documents, by id, that hold a copy of it which was found as well and is not among the hits."""
 
 
 @dataclass(frozen=True, kw_only=True)

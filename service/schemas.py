@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from ingest.dedupe import Policy
 from memory_graph.store.collections import Collection, Counts
 from memory_graph.store.jobs import Job
 from memory_graph.types import Citation, Hit
@@ -116,6 +117,7 @@ class DocumentIn(In):
 class DocumentsIn(In):
     documents: Annotated[list[DocumentIn], Field(min_length=1, max_length=MAX_DOCUMENTS)]
     split: Literal["recursive", "none"] = "recursive"
+    duplicates: Policy | None = None
     wait: bool = False
 
 
@@ -142,8 +144,15 @@ class PassageOut(Out):
     page: int | None
 
 
+class CopyOut(Out):
+    document_id: str
+    kind: Literal["exact", "near"]
+    similarity: float
+
+
 class DocumentDetailOut(DocumentOut):
     contents: list[PassageOut]
+    duplicates: list[CopyOut]
 
 
 class DocumentsOut(Out):
@@ -169,11 +178,20 @@ class FailureOut(Out):
     error: str
 
 
+class SkippedOut(Out):
+    document_id: str
+    kind: Literal["exact", "near"]
+    duplicate_of: str
+
+
 class ProgressOut(Out):
     documents: int
     passages: int
     total: int
     known: int
+    exact: int
+    near: int
+    skipped: int
     failed: int
     bytes: int
     total_bytes: int
@@ -193,8 +211,10 @@ class JobOut(Out):
     collection: str
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     split: str
+    duplicates: Policy
     progress: ProgressOut
     failures: list[FailureOut]
+    skipped: list[SkippedOut]
     error: str | None
     version: int | None
     seconds: dict[str, float]
@@ -209,17 +229,34 @@ class JobOut(Out):
             documents=job.documents,
             passages=job.passages,
             # A file of lines holds more documents than were given: what came of it counts as soon as it is known.
-            total=max(job.items, job.documents + job.known + job.failed),
+            total=max(job.items, job.documents + job.known + job.skipped + job.failed),
             known=job.known,
+            exact=job.exact,
+            near=job.near,
+            skipped=job.skipped,
             failed=job.failed,
             bytes=min(job.done, job.size),
             total_bytes=job.size,
         )
-        own = ("id", "collection", "state", "split", "error", "version", "created_at", "started_at", "finished_at")
+        own = (
+            "id",
+            "collection",
+            "state",
+            "split",
+            "duplicates",
+            "error",
+            "version",
+            "created_at",
+            "started_at",
+            "finished_at",
+        )
         values = {name: getattr(job, name) for name in own}
         failures = [FailureOut.model_validate(failure) for failure in job.failures]
+        skipped = [SkippedOut.model_validate(copy) for copy in job.copies]
         tokens = TokensOut(**asdict(job.tokens), max_tokens=job.max_tokens)
-        return cls(**values, progress=progress, failures=failures, seconds=dict(job.seconds), tokens=tokens)
+        return cls(
+            **values, progress=progress, failures=failures, skipped=skipped, seconds=dict(job.seconds), tokens=tokens
+        )
 
 
 class JobsOut(Out):
@@ -261,6 +298,7 @@ class HitOut(Out):
     rank: int
     page: int | None
     source: str | None
+    duplicates: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, hit: Hit) -> HitOut:

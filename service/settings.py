@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     view_memory_mb: int = Field(default=8192, ge=64)
     max_file_mb: int = Field(default=100, ge=1)
+    duplicates: Literal["link", "skip", "keep"] = "link"
     offline: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -20,6 +20,7 @@ from memory_graph.tables import (
     job_items,
     jobs,
     mentions,
+    near_copies,
     note_passages,
     notes,
     passages,
@@ -27,6 +28,8 @@ from memory_graph.tables import (
     phrases,
     queries,
     replies,
+    signature_bands,
+    signatures,
     tombstones,
 )
 
@@ -145,6 +148,9 @@ def delete_collection(connection: Connection, name: str) -> None:
         embeddings,
         replies,
         documents,
+        near_copies,
+        signature_bands,
+        signatures,
         tombstones,
         commits,
         jobs,

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, RowMapping, case, delete, exists, func, inser
 from memory_graph.errors import NotFound
 from memory_graph.store.replies import drop_replies_of
 from memory_graph.store.rows import chunks, now
+from memory_graph.store.skipped import Skipped, list_skipped
 from memory_graph.store.tokens import Tokens, begin_tokens
 from memory_graph.tables import collections, job_items, jobs, workers
 
@@ -59,12 +60,14 @@ class Job:
     """A job as it stands: how much is done, and what failed.
 
     ``documents`` were learned, ``known`` were there already; ``items`` counts what was given (files or documents).
+    ``exact`` and ``near`` are copies of others, of which ``skipped`` were not learned; ``copies`` lists the first.
     """
 
     id: str
     collection: str
     state: str
     split: str
+    duplicates: str
     error: str | None
     version: int | None
     created_at: datetime
@@ -79,9 +82,13 @@ class Job:
     documents: int = 0
     known: int = 0
     passages: int = 0
+    exact: int = 0
+    near: int = 0
+    skipped: int = 0
     size: int = 0
     done: int = 0
     failures: Sequence[Failure] = field(default_factory=tuple)
+    copies: Sequence[Skipped] = field(default_factory=tuple)
 
 
 def create_job(
@@ -93,6 +100,7 @@ def create_job(
     fingerprint: str,
     items: Sequence[NewItem],
     max_tokens: int | None = None,
+    duplicates: str = "link",
 ) -> None:
     """Write a queued job with its items."""
     connection.execute(
@@ -102,6 +110,7 @@ def create_job(
             state="queued",
             split=split,
             fingerprint=fingerprint,
+            duplicates=duplicates,
             runs=1,
             seconds={},
             max_tokens=max_tokens,
@@ -199,7 +208,7 @@ def job_head(connection: Connection, job_id: str) -> RowMapping:
 
 
 def get_job(connection: Connection, job_id: str, *, failures: int = 1000) -> Job:
-    """Read a job with its progress and up to ``failures`` failed items. Errors: ``NotFound``."""
+    """Read a job with its progress and up to ``failures`` failed and skipped items. Errors: ``NotFound``."""
     head = job_head(connection, job_id)
     return _job(connection, head, failures)
 
@@ -233,7 +242,17 @@ def count_attempt(connection: Connection, item_id: int) -> None:
     connection.execute(update(job_items).where(job_items.c.id == item_id).values(attempts=job_items.c.attempts + 1))
 
 
-def advance_item(connection: Connection, item_id: int, *, documents: int, known: int, passages: int, done: int) -> None:
+def advance_item(
+    connection: Connection,
+    item_id: int,
+    *,
+    documents: int,
+    known: int,
+    passages: int,
+    done: int,
+    exact: int = 0,
+    near: int = 0,
+) -> None:
     """Add to what an item has given so far."""
     connection.execute(
         update(job_items)
@@ -243,8 +262,10 @@ def advance_item(connection: Connection, item_id: int, *, documents: int, known:
             known=job_items.c.known + known,
             passages=job_items.c.passages + passages,
             done=job_items.c.done + done,
+            exact=job_items.c.exact + exact,
+            near=job_items.c.near + near,
             # Whoever makes progress is not poison, however often its worker is killed.
-            **({"attempts": 0} if documents or known else {}),
+            **({"attempts": 0} if documents or known or exact or near else {}),
         )
     )
 
@@ -335,13 +356,15 @@ def _job(connection: Connection, head: RowMapping, failures: int) -> Job:
     def having(state: str) -> Any:
         return total(case((job_items.c.state == state, 1), else_=0))
 
+    summed = ("documents", "known", "passages", "exact", "near", "size", "done")
     sums = (
         connection.execute(
             select(
                 total(case((job_items.c.kind != "part", 1), else_=0)).label("items"),
                 having("pending").label("pending"),
                 having("failed").label("failed"),
-                *(total(job_items.c[name]).label(name) for name in ("documents", "known", "passages", "size", "done")),
+                having("skipped").label("skipped"),
+                *(total(job_items.c[name]).label(name) for name in summed),
             ).where(job_items.c.job_id == head["id"])
         )
         .mappings()
@@ -353,9 +376,25 @@ def _job(connection: Connection, head: RowMapping, failures: int) -> Job:
         .order_by(job_items.c.id)
         .limit(failures)
     ).mappings()
-    own = ("id", "state", "split", "error", "version", "created_at", "started_at", "finished_at", "seconds")
+    own = (
+        "id",
+        "state",
+        "split",
+        "duplicates",
+        "error",
+        "version",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "seconds",
+    )
     values: dict[str, Any] = {name: head[name] for name in own}
     values |= {"tokens": Tokens.of(head["tokens"]), "max_tokens": head["max_tokens"]}
     values |= {name: int(count) for name, count in sums.items()}
     name = connection.scalar(select(collections.c.name).where(collections.c.id == head["collection_id"]))
-    return Job(**values, collection=name or "", failures=tuple(Failure(**row) for row in failed))
+    return Job(
+        **values,
+        collection=name or "",
+        failures=tuple(Failure(**row) for row in failed),
+        copies=list_skipped(connection, head["id"], failures),
+    )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from memory_graph.errors import NotFound
+from memory_graph.store.duplicates import Signature, drop_signature, write_signature
 from memory_graph.store.facts import FactRow, remove_unproved, write_facts
 from memory_graph.store.notes import drop_notes_on
 from memory_graph.store.phrase_vectors import delete_phrase_vectors, write_phrase_vectors
@@ -48,7 +49,7 @@ class LearnedDocument:
     """A document ready to be committed; an equal ``content_hash`` under the same id means that it is known.
 
     ``fact_vectors`` holds those of its facts that were embedded, as passages' vectors are, and ``phrase_vectors`` those
-    of its names, by key.
+    of its names, by key. Without a ``signature`` it is not compared with others.
     """
 
     document: Document
@@ -56,6 +57,7 @@ class LearnedDocument:
     passages: Sequence[LearnedPassage]
     fact_vectors: Mapping[FactKey, NDArray[np.float16]] = field(default_factory=dict)
     phrase_vectors: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +143,7 @@ class Commit:
             if old.content_hash == learned.content_hash:
                 return False
             self._remove(old.id)
+        signature = learned.signature
         document_id = self._connection.scalar(
             insert(documents)
             .values(
@@ -152,6 +155,7 @@ class Commit:
                 occurred_at=document.occurred_at,
                 content_hash=learned.content_hash,
                 job_id=job_id,
+                signature_id=signature and write_signature(self._connection, self._collection_id, signature),
                 version=self.version,
                 created_at=now(),
             )
@@ -301,7 +305,11 @@ class Commit:
             self._connection.execute(delete(fact_sources).where(fact_sources.c.passage_id.in_(some)))
             self._connection.execute(delete(mentions).where(mentions.c.passage_id.in_(some)))
             self._connection.execute(delete(passages).where(passages.c.id.in_(some)))
-        self._connection.execute(delete(documents).where(documents.c.id == document_id))
+        signature_id = self._connection.scalar(
+            delete(documents).where(documents.c.id == document_id).returning(documents.c.signature_id)
+        )
+        if signature_id is not None:
+            drop_signature(self._connection, self._collection_id, signature_id)
         for hashes in chunks(sorted({row.text_hash for row in rows})):
             still_used = exists().where(
                 passages.c.collection_id == self._collection_id, passages.c.text_hash == embeddings.c.text_hash

@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, UploadFile
+from fastapi import APIRouter, Form, Query, UploadFile
 from fastapi.responses import JSONResponse
 
+from ingest.dedupe import Policy
 from ingest.jobs import document_items
 from ingest.readers import SUFFIXES, clean_text, content_id
 from ingest.worker import live_workers
 from memory_graph.errors import InvalidInput, NotFound
 from memory_graph.store.collections import get_collection
+from memory_graph.store.duplicates import copies_of
 from memory_graph.store.jobs import Failure, NewItem, get_job, list_workers
 from memory_graph.store.learning import forget_document
 from memory_graph.store.reading import document_passages, get_document, list_documents
@@ -52,7 +54,13 @@ async def learn(collection: str, body: DocumentsIn, parts: Parts) -> Any:
     """
     documents = [_document(index, given) for index, given in enumerate(body.documents)]
     _refuse_twins(documents)
-    submitted = await asyncio.to_thread(parts.jobs.submit, collection, document_items(documents), split=body.split)
+    submitted = await asyncio.to_thread(
+        parts.jobs.submit,
+        collection,
+        document_items(documents),
+        split=body.split,
+        duplicates=body.duplicates or parts.settings.duplicates,
+    )
     if body.wait:
         job = await _wait(parts, submitted.job_id)
         if job is not None:
@@ -61,7 +69,12 @@ async def learn(collection: str, body: DocumentsIn, parts: Parts) -> Any:
 
 
 @router.post("/files", status_code=202)
-async def upload(collection: str, files: list[UploadFile], parts: Parts) -> JobRef:
+async def upload(
+    collection: str,
+    files: list[UploadFile],
+    parts: Parts,
+    duplicates: Annotated[Policy | None, Form(description="What becomes of copies of what is there")] = None,
+) -> JobRef:
     """Learn uploaded files; a file's id is its name. Files that cannot be taken are listed with the job."""
     limit = parts.settings.max_file_mb * MB
     items, failures, names = [], [], set[str]()
@@ -78,7 +91,13 @@ async def upload(collection: str, files: list[UploadFile], parts: Parts) -> JobR
         else:
             data = await file.read()
             items.append(NewItem(kind="upload", name=name, size=len(data), data=data))
-    submitted = await asyncio.to_thread(parts.jobs.submit, collection, items, failures=failures)
+    submitted = await asyncio.to_thread(
+        parts.jobs.submit,
+        collection,
+        items,
+        failures=failures,
+        duplicates=duplicates or parts.settings.duplicates,
+    )
     return JobRef(job_id=submitted.job_id)
 
 
@@ -101,14 +120,15 @@ def list_page(
 
 @router.get("/documents/{document_id:path}")
 def show(collection: str, document_id: str, parts: Parts) -> DocumentDetailOut:
-    """Return a document with its passages in order."""
+    """Return a document with its passages in order, and the first hundred documents that it is a copy of."""
     with parts.database.read() as connection:
         found = get_collection(connection, collection)
         row = get_document(connection, found.id, document_id)
         if row is None:
             raise NotFound("document", document_id)
         contents = [dict(passage) for passage in document_passages(connection, row["id"])]
-    return DocumentDetailOut.model_validate({**row, "id": row["key"], "contents": contents})
+        copies = copies_of(connection, found.id, document_id)
+    return DocumentDetailOut.model_validate({**row, "id": row["key"], "contents": contents, "duplicates": copies})
 
 
 @router.delete("/documents/{document_id:path}")

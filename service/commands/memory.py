@@ -20,6 +20,7 @@ from memory_graph.store.collections import (
 )
 from memory_graph.store.learning import forget_document
 from service.app import DEFAULT_COLLECTION
+from service.commands.copies import describe_copies
 from service.commands.output import AsJson, CollectionOption, DataDir, console, out, print_json
 from service.schemas import COLLECTION_NAME, CollectionOut, CollectionsOut, ForgottenOut, JobOut, JobsOut
 from service.settings import read_settings
@@ -136,6 +137,8 @@ def show(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None) -> No
         f"{progress.documents} documents learned, {progress.passages} passages; {progress.known} known already, "
         f"{progress.failed} failed, of {progress.total}"
     )
+    for line in describe_copies(job):
+        out.print(line, markup=False)
     if job.seconds:
         out.print("Seconds by stage: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in job.seconds.items()))
     tokens = job.tokens
