@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from memory_graph.hashing import Hashes
 from memory_graph.shingles import MIN_SHINGLES, fold_text, measure_overlap, shingle
-from memory_graph.store.duplicates import SIMILARITY, read_linked
+from memory_graph.store.duplicates import SIMILARITY, read_signatures
 from memory_graph.store.reading import read_hits
 from memory_graph.types import Hit
 
@@ -29,13 +29,16 @@ class _Kept:
     def shingles(self) -> Hashes:
         return shingle(self.hit.text)
 
+    @cached_property
+    def text(self) -> str:
+        return fold_text(self.hit.text)
+
     def is_copied_by(self, other: _Kept) -> bool:
         """Whether another hit says the same; as of documents, short ones only where they are equal."""
-        if fold_text(self.hit.text) == fold_text(other.hit.text):
-            return min(len(self.shingles), len(other.shingles)) >= MIN_SHINGLES or _same_title(self.hit, other.hit)
-        if min(len(self.shingles), len(other.shingles)) < MIN_SHINGLES:
-            return False
-        return measure_overlap(self.shingles, other.shingles) >= SIMILARITY
+        short = min(len(self.shingles), len(other.shingles)) < MIN_SHINGLES
+        if self.text == other.text:
+            return not short or fold_text(self.hit.title) == fold_text(other.hit.title)
+        return not short and measure_overlap(self.shingles, other.shingles) >= SIMILARITY
 
 
 @dataclass
@@ -53,9 +56,17 @@ class Folding:
             some = ranked[self.taken : self.taken + count - len(self.kept)]
             self.taken += len(some)
             new = [_Kept(hit) for hit in read_hits(connection, some)]
-            linked = read_linked(connection, [one.hit.passage_id for one in (*self.kept, *new)])
+            ids = [one.hit.passage_id for one in (*self.kept, *new)]
+            signature_of, joined = read_signatures(connection, ids)
+            places: dict[int, list[int]] = {}  # of the hits that are kept, by signature
+            for place, one in enumerate(self.kept):
+                places.setdefault(signature_of.get(one.hit.passage_id, 0), []).append(place)
             for one in new:
-                self._add(one, linked)
+                signature = signature_of.get(one.hit.passage_id, 0)
+                near = sorted(place for other in joined.get(signature, ()) for place in places.get(other, ()))
+                if not self._fold(one, near):
+                    places.setdefault(signature, []).append(len(self.kept))
+                    self.kept.append(one)
 
     def hits(self) -> list[Hit]:
         """Return the hits that are kept, with the documents of their copies."""
@@ -64,13 +75,14 @@ class Folding:
             for rank, one in enumerate(self.kept, start=1)
         ]
 
-    def _add(self, new: _Kept, linked: set[tuple[int, int]]) -> None:
-        for one in self.kept:
-            if (one.hit.passage_id, new.hit.passage_id) in linked and one.is_copied_by(new):
+    def _fold(self, new: _Kept, places: Sequence[int]) -> bool:
+        """Fold a hit into the best one that it is a copy of, of those at ``places``; False if it is none."""
+        for one in (self.kept[place] for place in places):
+            if one.is_copied_by(new):
                 one.duplicates.append(new.hit.document_id)
                 self.folded.append((new.hit.passage_id, one.hit.passage_id))
-                return
-        self.kept.append(new)
+                return True
+        return False
 
 
 def read_folded(connection: Connection, count: int, first: Callable[[int], Sequence[tuple[int, float]]]) -> Folding:
@@ -82,7 +94,3 @@ def read_folded(connection: Connection, count: int, first: Callable[[int], Seque
             break
         known, depth = len(ranked), 2 * depth
     return folding
-
-
-def _same_title(one: Hit, other: Hit) -> bool:
-    return fold_text(one.title) == fold_text(other.title)

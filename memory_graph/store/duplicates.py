@@ -30,6 +30,7 @@ SIGNATURE_VALUES = BANDS * BAND_VALUES
 # Of the texts that share a band so many are compared, the oldest first: a collection of a hundred thousand copies of
 # one form must not be compared pair by pair.
 CROWD = 64
+_EXACT = 2.0  # above the similarity of texts that are alike, which may be 1 too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,26 +105,22 @@ def find_copies(
     """Return the documents that a text is a copy of, except the one of id ``besides``; the most alike come first."""
     known = _find(connection, collection_id, signature)
     alike = _linked(connection, known) if known is not None else _alike(connection, collection_id, signature)
-    shares = dict.fromkeys([known] if known is not None else [], 1.0) | alike
-    rows = [
-        row
-        for some in chunks(list(shares))
-        for row in connection.execute(
-            select(documents.c.key, documents.c.signature_id)
-            .where(documents.c.signature_id.in_(some), documents.c.key != besides)
-            .order_by(documents.c.key)
-            .limit(limit)
-        )
-    ]
-    copies = [
-        Copy(
-            document_id=row.key,
-            kind="exact" if row.signature_id == known else "near",
-            similarity=shares[row.signature_id],
-        )
-        for row in rows
-    ]
-    return sorted(copies, key=lambda one: (one.kind != "exact", -one.similarity, one.document_id))[:limit]
+    by_share: dict[float, list[int]] = {} if known is None else {_EXACT: [known]}
+    for other, similarity in alike.items():
+        by_share.setdefault(similarity, []).append(other)
+    found: list[Copy] = []
+    # A share at a time, of which there are no more than values: what is wanted are the most alike.
+    for similarity in sorted(by_share, reverse=True):
+        keys: list[str] = []
+        for some in chunks(by_share[similarity]):
+            of_these = documents.c.signature_id.in_(some)
+            wanted = select(documents.c.key).where(of_these, documents.c.key != besides).order_by(documents.c.key)
+            keys += connection.scalars(wanted.limit(limit))
+        kind: Kind = "exact" if similarity == _EXACT else "near"
+        found += [Copy(document_id=key, kind=kind, similarity=min(similarity, 1.0)) for key in sorted(keys)]
+        if len(found) >= limit:
+            break
+    return found[:limit]
 
 
 def copies_of(connection: Connection, collection_id: int, key: str, *, limit: int = 100) -> list[Copy]:
@@ -139,25 +136,24 @@ def copies_of(connection: Connection, collection_id: int, key: str, *, limit: in
     return find_copies(connection, collection_id, signature, besides=key, limit=limit)
 
 
-def read_linked(connection: Connection, passage_ids: Sequence[int]) -> set[tuple[int, int]]:
-    """Return those pairs of passages, both ways round, whose documents are copies of each other."""
-    of: dict[int, list[int]] = {}
+def read_signatures(connection: Connection, passage_ids: Sequence[int]) -> tuple[dict[int, int], dict[int, set[int]]]:
+    """Return the signature of each passage's document, if it has one, and which of these are joined to which."""
+    signature_of: dict[int, int] = {}
     for some in chunks(passage_ids):
         rows = connection.execute(
             select(passages.c.id, documents.c.signature_id)
             .join(documents, documents.c.id == passages.c.document_id)
             .where(passages.c.id.in_(some), documents.c.signature_id.is_not(None))
         )
-        for row in rows:
-            of.setdefault(row.signature_id, []).append(row.id)
-    joined = [(one, one) for one in of]
-    for some in chunks(sorted(of) if len(of) > 1 else []):
-        rows = connection.execute(
-            select(near_copies.c.one_id, near_copies.c.other_id).where(near_copies.c.one_id.in_(some))
-        )
-        joined += [(row.one_id, row.other_id) for row in rows if row.other_id in of]
-    pairs = {(a, b) for one, other in joined for a in of[one] for b in of[other]}
-    return pairs | {(b, a) for a, b in pairs}
+        signature_of.update({row.id: row.signature_id for row in rows})
+    joined: dict[int, set[int]] = {one: {one} for one in signature_of.values()}
+    for some in chunks(sorted(joined) if len(joined) > 1 else []):
+        links = select(near_copies.c.one_id, near_copies.c.other_id).where(near_copies.c.one_id.in_(some))
+        for row in connection.execute(links):
+            if row.other_id in joined:
+                joined[row.one_id].add(row.other_id)
+                joined[row.other_id].add(row.one_id)
+    return signature_of, joined
 
 
 def _find(connection: Connection, collection_id: int, signature: Signature) -> int | None:

@@ -99,8 +99,8 @@ def test_the_most_alike_come_first_and_no_more_than_wanted(database: Database, c
     given_ = {"exact": 0, "b-near": 2, "a-near": 2, "far": 20}
     commit_documents(database, cid, *(_document(key, _signature("x", changed)) for key, changed in given_.items()))
     with database.read() as connection:
-        found = find_copies(connection, cid, _signature("x"), besides="", limit=3)
-    assert [one.document_id for one in found] == ["exact", "a-near", "b-near"]
+        found = [find_copies(connection, cid, _signature("x"), besides="", limit=limit) for limit in (3, 1)]
+    assert [[one.document_id for one in some] for some in found] == [["exact", "a-near", "b-near"], ["exact"]]
 
 
 @pytest.mark.parametrize("replaced", [False, True])
