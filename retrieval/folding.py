@@ -35,10 +35,11 @@ class _Kept:
 
     def is_copied_by(self, other: _Kept) -> bool:
         """Whether another hit says the same; as of documents, short ones only where they are equal."""
-        short = min(len(self.shingles), len(other.shingles)) < MIN_SHINGLES
-        if self.text == other.text:
-            return not short or fold_text(self.hit.title) == fold_text(other.hit.title)
-        return not short and measure_overlap(self.shingles, other.shingles) >= SIMILARITY
+        if self.text == other.text and fold_text(self.hit.title) == fold_text(other.hit.title):
+            return True
+        if min(len(self.shingles), len(other.shingles)) < MIN_SHINGLES:
+            return False
+        return measure_overlap(self.shingles, other.shingles) >= SIMILARITY
 
 
 @dataclass
