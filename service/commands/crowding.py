@@ -76,7 +76,7 @@ def duplicates(
                     "skip": _search(searcher, "skip", mode, fold=True),
                 },
                 planted.original,
-                progress=lambda name, mode=mode: console.print(f"Asking: {mode}, {name}"),
+                progress=_tell,
             )
             for mode in MODES
         }
@@ -92,6 +92,10 @@ def duplicates(
             out.file.write(to_markdown(cells) + "\n")
         else:
             out.print(lay_out(cells))
+
+
+def _tell(condition: str) -> None:
+    console.print(f"Asking: {condition}", markup=False)
 
 
 def _learn(database: Database, learner: Learner, collection: str, dataset: Dataset, policy: Policy) -> None:
