@@ -72,9 +72,12 @@ def learn_documents(
     *,
     split: str,
     progress: Callable[[Job], None] | None = None,
+    duplicates: str = "link",
 ) -> Job:
     """Learn documents into a new collection, in this process and without a queue; returns the ended job."""
-    return learn_items(database, learner, collection, document_items(documents), split=split, progress=progress)
+    return learn_items(
+        database, learner, collection, document_items(documents), split=split, progress=progress, duplicates=duplicates
+    )
 
 
 def learn_items(
@@ -85,11 +88,12 @@ def learn_items(
     *,
     split: str,
     progress: Callable[[Job], None] | None = None,
+    duplicates: str = "link",
 ) -> Job:
     """Learn job items into a new collection, as ``learn_documents`` does."""
     with database.write() as connection:
         collection_id = create_collection(connection, collection).id
-    return learn_more(database, learner, collection_id, items, split=split, progress=progress)
+    return learn_more(database, learner, collection_id, items, split=split, progress=progress, duplicates=duplicates)
 
 
 def learn_more(
@@ -100,6 +104,7 @@ def learn_more(
     *,
     split: str,
     progress: Callable[[Job], None] | None = None,
+    duplicates: str = "link",
 ) -> Job:
     """Learn job items into a collection that is there, as ``learn_documents`` does."""
     job_id = str(uuid4())
@@ -111,6 +116,7 @@ def learn_more(
             split=split,
             fingerprint=job_id.replace("-", ""),
             items=items,
+            duplicates=duplicates,
         )
     with learner.open(job_id) as learn_next:
         while learn_next():

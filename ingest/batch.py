@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.dedupe import LeftOut
 from ingest.extracting import Finding, NotExtracted, PassageText
+from memory_graph.store.duplicates import Signature
 from memory_graph.store.extractions import StoredExtraction
 from memory_graph.store.jobs import Failure
 from memory_graph.store.learning import LearnedDocument, LearnedPassage
@@ -31,6 +33,7 @@ class Prepared:
     content_hash: str
     passages: Sequence[Passage]
     text_hashes: Sequence[str]
+    signature: Signature | None = None
 
     @property
     def inputs(self) -> list[str]:
@@ -44,6 +47,7 @@ class Batch:
 
     prepared: list[Prepared] = field(default_factory=list)
     known: list[tuple[int, int]] = field(default_factory=list)  # (item, size) of documents that are there already
+    left_out: list[LeftOut] = field(default_factory=list)
     failures: list[tuple[int, Failure]] = field(default_factory=list)
     ended: list[tuple[int, Failure | None]] = field(default_factory=list)
     texts: dict[str, PassageText] = field(default_factory=dict)  # to be extracted, by text hash, each once
@@ -63,7 +67,7 @@ class Batch:
     @property
     def notes(self) -> int:
         """What is to be written down beside the documents."""
-        return len(self.known) + len(self.ended) + len(self.failures)
+        return len(self.known) + len(self.left_out) + len(self.ended) + len(self.failures)
 
 
 @dataclass(kw_only=True)
@@ -133,4 +137,5 @@ def learned_document(prepared: Prepared, computed: Computed) -> LearnedDocument:
         fact_vectors=computed.facts,
         phrase_vectors=computed.phrases,
         made_by=computed.made_by,
+        signature=prepared.signature,
     )

@@ -14,6 +14,7 @@ from uuid import uuid4
 from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 from sqlalchemy import Connection
 
+from ingest.dedupe import Policy
 from ingest.staging import document_to_json
 from memory_graph.database import Database
 from memory_graph.errors import Conflict
@@ -61,12 +62,13 @@ class JobQueue:
         failures: Sequence[Failure] = (),
         fingerprint: str | None = None,
         max_tokens: int | None = None,
+        duplicates: Policy = "link",
     ) -> Submission:
         """Queue a job, or go on with the unfinished one of an equal ``fingerprint``.
 
         ``failures`` are things that could not even be submitted: they are listed with the job. ``max_tokens`` is what
-        a run of it may spend on a language model; None is as the worker's settings say. Errors: ``NotFound`` for the
-        collection.
+        a run of it may spend on a language model; None is as the worker's settings say. ``duplicates`` says what
+        becomes of copies (``ingest/dedupe.py``). Errors: ``NotFound`` for the collection.
         """
         with self._database.write() as connection:
             collection_id = get_collection(connection, collection).id
@@ -87,6 +89,7 @@ class JobQueue:
                 fingerprint=fingerprint or job_id.replace("-", ""),
                 items=items,
                 max_tokens=max_tokens,
+                duplicates=duplicates,
             )
             job_store.add_failures(connection, job_id, failures)
             self._enqueue(connection, job_id, 1, collection_id)
@@ -157,6 +160,10 @@ def document_items(documents: Iterable[Document]) -> list[NewItem]:
     ]
 
 
-def fingerprint_paths(paths: Iterable[Path], split: str, addresses: Iterable[str] = ()) -> str:
+def fingerprint_paths(
+    paths: Iterable[Path], split: str, addresses: Iterable[str] = (), duplicates: Policy = "link"
+) -> str:
     """Return the fingerprint of a request to learn these paths and addresses, so that asking again continues it."""
-    return hash_text(split, *sorted([*(str(path.resolve()) for path in paths), *addresses]))
+    # Nothing is added for the usual policy: jobs from before there was a choice are found again.
+    chosen = [] if duplicates == "link" else [f"duplicates={duplicates}"]
+    return hash_text(split, *chosen, *sorted([*(str(path.resolve()) for path in paths), *addresses]))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from ingest.batch import Batch, Computed, Prepared, fact_keys, failure_of, learned_document, phrase_keys
+from ingest.dedupe import LeftOut, count_copy, find_original, leave_out, lost_original, sign
 from ingest.extracting import ExtractionRun, Finding, JobExtractor, PassageText
 from ingest.file_reader import FileReader
 from ingest.formats import ReadLimits
@@ -104,7 +105,7 @@ class Learner:
         stop = Event()
         reader = Thread(
             target=self._read_ahead,
-            args=(job_id, head["collection_id"], head["split"], extraction, batches, stop),
+            args=(job_id, head["collection_id"], head["split"], head["duplicates"], extraction, batches, stop),
             daemon=True,
         )
         reader.start()
@@ -131,13 +132,14 @@ class Learner:
         job_id: str,
         collection_id: int,
         split: str,
+        duplicates: str,
         extraction: ExtractionRun,
         batches: Queue[Batch | BaseException | None],
         stop: Event,
     ) -> None:
         last: BaseException | None = None
         try:
-            for batch in self._batches(job_id, collection_id, self._splitters[split], split):
+            for batch in self._batches(job_id, collection_id, split, duplicates):
                 self._take_stored(collection_id, batch, extraction)
                 if batch.texts:
                     batch.extraction = extraction.submit(batch.texts)
@@ -151,7 +153,7 @@ class Learner:
             last = error
         _put(batches, last, stop)
 
-    def _batches(self, job_id: str, collection_id: int, splitter: Splitter, split: str) -> Iterator[Batch]:
+    def _batches(self, job_id: str, collection_id: int, split: str, duplicates: str) -> Iterator[Batch]:
         batch = Batch()
         passed_over: Counter[int] = Counter()  # by item
         start = time.perf_counter()
@@ -164,7 +166,7 @@ class Learner:
                 batch.failures.append(
                     (item.id, Failure(name=document.name, reason=document.reason, error=document.detail))
                 )
-            elif self._prepare(batch, item, document, collection_id, job_id, splitter, split):
+            elif self._prepare(batch, item, document, collection_id, job_id, split, duplicates):
                 passed_over[item.id] += 1
                 # As many as an interrupted run has counted come again, in the same order.
                 if passed_over[item.id] > item.known:
@@ -183,8 +185,8 @@ class Learner:
         document: Document,
         collection_id: int,
         job_id: str,
-        splitter: Splitter,
         split: str,
+        duplicates: str,
     ) -> bool:
         """Add a document to the batch; or return True where it was known before this job."""
         content_hash = hash_document(document, split)
@@ -193,9 +195,17 @@ class Learner:
         if known is not None and known[0] == content_hash:
             # A document that this very job learned before it was interrupted is counted already.
             return known[1] != job_id
-        pieces = splitter.split(document)
+        signature = None if duplicates == "keep" else sign(document)
+        if signature is not None and duplicates == "skip":
+            # Looked up once more when this is committed; here it spares what a copy would cost.
+            with self._database.read() as connection:
+                original = find_original(connection, collection_id, document.id, signature)
+            if original is not None:
+                batch.left_out.append(LeftOut(item.id, document.id, signature, _size(document)))
+                return False
+        pieces = self._splitters[split].split(document)
         hashes = [hash_text(document.title, piece.heading, piece.text) for piece in pieces]
-        prepared = Prepared(item.id, document, content_hash, pieces, hashes)
+        prepared = Prepared(item.id, document, content_hash, pieces, hashes, signature)
         batch.prepared.append(prepared)
         for text_hash, piece in zip(hashes, pieces, strict=True):
             batch.texts[text_hash] = PassageText(
@@ -333,7 +343,8 @@ class Learner:
         computed: Computed,
     ) -> None:
         commit = Commit(connection, collection_id)
-        if job_store.job_head(connection, job_id)["state"] not in job_store.UNFINISHED:
+        head = job_store.job_head(connection, job_id)
+        if head["state"] not in job_store.UNFINISHED:
             raise JobEnded(job_id)
         live: dict[int, bool] = {}
 
@@ -349,11 +360,15 @@ class Learner:
                 # Forgotten while it was read: what a model replied about it came in after that.
                 drop_replies_about(connection, collection_id, [one.document.id])
                 continue
-            size = len(one.document.text.encode("utf-8", "replace"))
+            size = _size(one.document)
             failure = failure_of(one, computed.findings)
             if failure is not None:
                 failures.append((one.item_id, failure))
                 continue
+            if head["duplicates"] == "skip" and one.signature is not None:
+                copy = LeftOut(one.item_id, one.document.id, one.signature, size)
+                if leave_out(connection, job_id, collection_id, copy):
+                    continue
             change = commit.write(learned_document(one, computed), job_id)
             job_store.advance_item(
                 connection,
@@ -364,7 +379,11 @@ class Learner:
                 kept=change.kept if change else 0,
                 removed=change.removed if change else 0,
                 done=size,
+                **count_copy(connection, collection_id, one.document.id if change and one.signature else None),
             )
+        for copy in batch.left_out:
+            if is_live(copy.item_id) and not leave_out(connection, job_id, collection_id, copy):
+                failures.append((copy.item_id, lost_original(copy.document_id)))
         for item_id, size in batch.known:
             if is_live(item_id):
                 job_store.advance_item(connection, item_id, documents=0, known=1, passages=0, done=size)
@@ -375,6 +394,10 @@ class Learner:
         version = commit.finish()
         if commit.changed:
             job_store.note_version(connection, job_id, version)
+
+
+def _size(document: Document) -> int:
+    return len(document.text.encode("utf-8", "replace"))
 
 
 def _put(batches: Queue[Batch | BaseException | None], batch: Batch | BaseException | None, stop: Event) -> bool:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -82,6 +83,40 @@ collections = Table(
     **NEVER_REUSED,
 )
 
+# What documents are compared by, one row a text; gone with the last document of it (memory_graph/store/duplicates.py).
+signatures = Table(
+    "signatures",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("text_hash", String(32), nullable=False),  # of the document's text without case and white space
+    Column("minhash", LargeBinary),  # (120,) uint32, little endian; none of a short text
+    UniqueConstraint("collection_id", "text_hash"),
+    **NEVER_REUSED,
+)
+
+# No foreign key to signatures: it would need an index as large as the table. Rows are found by their whole key.
+signature_bands = Table(
+    "signature_bands",
+    metadata,
+    Column("collection_id", Id, ForeignKey("collections.id"), primary_key=True),
+    Column("band", BigInteger, primary_key=True, autoincrement=False),
+    Column("signature_id", Id, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+# Texts that are alike but not equal.
+near_copies = Table(
+    "near_copies",
+    metadata,
+    Column("one_id", Id, ForeignKey("signatures.id"), primary_key=True),
+    Column("other_id", Id, ForeignKey("signatures.id"), primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("similarity", Float, nullable=False),  # share of equal values, 0..1
+    Index(None, "other_id"),
+    Index(None, "collection_id"),
+)
+
 documents = Table(
     "documents",
     metadata,
@@ -94,9 +129,11 @@ documents = Table(
     Column("occurred_at", UtcDateTime),
     Column("content_hash", String(32), nullable=False),  # equal hash under the same key = already known
     Column("job_id", String(36)),
+    Column("signature_id", Id, ForeignKey("signatures.id")),  # none where it is not compared with others
     Column("version", BigInteger, nullable=False),  # of the commit that wrote it last
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("collection_id", "key"),
+    Index(None, "signature_id"),
     **NEVER_REUSED,
 )
 
@@ -267,6 +304,7 @@ jobs = Table(
     Column("split", String(16), nullable=False),
     # What was asked for, hashed: the same request finds its unfinished job and goes on with it.
     Column("fingerprint", String(32), nullable=False),
+    Column("duplicates", String(8), nullable=False, server_default="link"),  # link | skip | keep
     Column("error", Text),
     Column("runs", Integer, nullable=False),  # times it was handed to a worker; each run is a workflow of its own
     Column("version", BigInteger),  # of the last commit that this job made
@@ -284,11 +322,11 @@ job_items = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("job_id", String(36), ForeignKey("jobs.id"), nullable=False),
-    Column("kind", String(16), nullable=False),  # file | upload | document | url | store | part (of a file that failed)
+    Column("kind", String(16), nullable=False),  # file | upload | document | url | store | part (failed or skipped)
     Column("name", Text, nullable=False),  # what the user calls it
     Column("payload", JSON),  # a path, an address or a submitted document; erased when it is learned
     Column("data", LargeBinary),  # an uploaded file's bytes; erased when it is learned
-    Column("state", String(16), nullable=False),  # pending | done | failed | cancelled
+    Column("state", String(16), nullable=False),  # pending | done | failed | cancelled | skipped (a part)
     Column("reason", String(32)),
     Column("error", Text),
     Column("attempts", Integer, nullable=False, default=0),
@@ -299,6 +337,9 @@ job_items = Table(
     Column("passages", Integer, nullable=False, default=0),
     Column("kept", Integer, nullable=False, server_default="0"),  # of those, passages that were there already
     Column("removed", Integer, nullable=False, server_default="0"),  # passages of earlier states of its documents
+    # Documents that are copies of others, learned or skipped.
+    Column("exact", Integer, nullable=False, default=0, server_default="0"),
+    Column("near", Integer, nullable=False, default=0, server_default="0"),
     Index(None, "job_id", "state"),
     **NEVER_REUSED,
 )

@@ -87,6 +87,8 @@ class Hit:
     source: str | None = None
     heading: str = ""
     occurred_at: datetime | None = None
+    duplicates: tuple[str, ...] = ()
+    """Other documents, by id, that hold a copy of it which was found as well and is not among the hits."""
 
 
 @dataclass(frozen=True, kw_only=True)

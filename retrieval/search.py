@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from retrieval.cross_encoder import CrossParams, PairScorer, rank_by_pairs
 from retrieval.embedder import Embedder
 from retrieval.fact_linking import LinkedFacts, link_facts
 from retrieval.facts import FactFilter
+from retrieval.folding import read_folded
 from retrieval.graph_search import GraphParams, fuse, guard
 from retrieval.kept_notes import RecalledNote, recall_note
 from retrieval.ranker import ChainRanker, read_ranker
@@ -53,6 +55,8 @@ class SearchRequest:
     rerank: Rerank | None = None
     filter: Mapping[str, Any] = field(default_factory=dict)
     min_version: int = 0
+    fold: bool = True
+    """Whether copies in linked documents are left out behind the best of them (``retrieval/folding.py``)."""
     thoughts: tuple[str, ...] = ()
     """Texts about the question; the passages nearest to the mean of their vectors and the question's are found."""
 
@@ -91,6 +95,11 @@ class Ranked:
         # Where the last is below zero, as in mode hybrid, nothing behind it may be above it.
         low = [min(floor, floor * score / highest if score > 0 else 0.0) for _, score in more]
         return Ranked(self.rows + [row for row, _ in more], self.scores + low)
+
+    def first(self, count: int, view: View) -> list[tuple[int, float]]:
+        """Return the ids and scores of the first ``count`` passages."""
+        rows = np.array(self.rows[:count], dtype=np.int64)
+        return list(zip(view.passage_ids[rows].tolist(), self.scores[:count], strict=True))
 
     def guarded(self, rows: Sequence[int], within: int) -> Ranked:
         """Return this ranking with ``rows`` among its first."""
@@ -164,11 +173,12 @@ class Searcher:
     ) -> tuple[SearchResult, int]:
         """Search in one view; return also how many passages that were found are there no more when they are read."""
         ranked, reason = Ranked([], []), None
+        query: Query = np.zeros(0, dtype=np.float32)
+        allowed: Mask | None = None
         if view.n_passages:
             with stages.measure("embed") as detail:
                 query = _mean_direction(self._embedder.encode([request.query, *request.thoughts]))
                 detail |= {"thoughts": len(request.thoughts)} if request.thoughts else {}
-            allowed = None
             if request.filter:
                 with stages.measure("filter") as detail, read() as connection:
                     documents = filter_documents(connection, collection_id, request.filter)
@@ -178,10 +188,17 @@ class Searcher:
             if request.rerank == "cross":
                 chained = request.mode == "graph" and reason != "empty_graph"
                 ranked = self._read_again(view, request.query, ranked, stages, chained)
-        rows = np.array(ranked.rows[: request.top_k], dtype=np.int64)
-        scored = list(zip(view.passage_ids[rows].tolist(), ranked.scores[: request.top_k], strict=True))
         with stages.measure("read") as detail, read() as connection:
-            hits = read_hits(connection, scored)
+            if request.fold:
+                first = partial(self._first, view, query, request, allowed, ranked)
+                folding = read_folded(connection, request.top_k, first)
+                hits = folding.hits()
+                detail["folded"] = [{"passage_id": one, "into": into} for one, into in folding.folded]
+                gone = folding.gone
+            else:
+                scored = ranked.first(request.top_k, view)
+                hits = read_hits(connection, scored)
+                gone = len(scored) - len(hits)
             detail["hits"] = len(hits)
             _name_phrases(connection, stages.done)
         result = SearchResult(
@@ -191,7 +208,7 @@ class Searcher:
             fallback_reason=reason,
             stages=stages.done,
         )
-        return result, len(scored) - len(hits)
+        return result, gone
 
     @contextmanager
     def _hold(self, collection: str, min_version: int) -> Iterator[tuple[int, View, Connection]]:
@@ -213,6 +230,15 @@ class Searcher:
         """Return the note that was kept for a question much like this one and rests on what this search found."""
         ids = [hit.passage_id for hit in found.hits]
         return recall_note(self._database, self._embedder, found.collection_id, question, ids)
+
+    def _first(
+        self, view: View, query: Query, request: SearchRequest, allowed: Mask | None, ranked: Ranked, depth: int
+    ) -> list[tuple[int, float]]:
+        """Return the ids and scores of the first ``depth`` of a ranking; behind its own come others by similarity."""
+        if depth > max(len(ranked.rows), request.top_k):
+            near, _ = self._rank(view, query, replace(request, mode="dense", top_k=depth), Stages(), allowed)
+            ranked = near if request.mode == "dense" and request.rerank != "cross" else ranked.then(near)
+        return ranked.first(depth, view)
 
     def _deepened(self, request: SearchRequest) -> SearchRequest:
         """Return the request with a ``top_k`` that brings all candidates of the cross-encoder."""

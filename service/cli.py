@@ -24,6 +24,7 @@ from service.commands import (
     answers,
     bench,
     continual,
+    crowding,
     evaluate,
     forgetting,
     graph,
@@ -64,6 +65,7 @@ eval_app.command()(continual.continual)
 eval_app.command()(ranker.ranker)
 eval_app.command()(answers.answers)
 eval_app.command()(studies.ablations)
+eval_app.command()(crowding.duplicates)
 eval_app.command("sweep")(studies.sweep_parameters)
 app.add_typer(eval_app, name="eval", help="Learn a question set, and say how well its questions are served.")
 app.add_typer(bench.bench_app, name="bench")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from ingest.dedupe import Policy
 from memory_graph.store.collections import Collection, Counts
 from memory_graph.store.jobs import Job
 from memory_graph.types import Citation, Hit
@@ -116,12 +117,14 @@ class DocumentIn(In):
 class DocumentsIn(In):
     documents: Annotated[list[DocumentIn], Field(min_length=1, max_length=MAX_DOCUMENTS)]
     split: Literal["recursive", "none"] = "recursive"
+    duplicates: Policy | None = None
     wait: bool = False
 
 
 class UrlsIn(In):
     urls: Annotated[list[Storable], Field(min_length=1, max_length=MAX_DOCUMENTS)]
     split: Literal["recursive", "none"] = "recursive"
+    duplicates: Policy | None = None
 
 
 class DocumentOut(Out):
@@ -174,9 +177,16 @@ class ChangeOut(Out):
     kept: int
 
 
+class CopyOut(Out):
+    document_id: str
+    kind: Literal["exact", "near"]
+    similarity: float
+
+
 class DocumentDetailOut(DocumentOut):
     contents: list[PassageOut]
     history: list[ChangeOut]
+    duplicates: list[CopyOut]
 
 
 class DocumentsOut(Out):
@@ -194,11 +204,20 @@ class FailureOut(Out):
     error: str
 
 
+class SkippedOut(Out):
+    document_id: str
+    kind: Literal["exact", "near"]
+    duplicate_of: str
+
+
 class ProgressOut(Out):
     documents: int
     passages: int
     total: int
     known: int
+    exact: int
+    near: int
+    skipped: int
     failed: int
     bytes: int
     total_bytes: int
@@ -226,9 +245,11 @@ class JobOut(Out):
     collection: str
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     split: str
+    duplicates: Policy
     progress: ProgressOut
     changes: ChangesOut
     failures: list[FailureOut]
+    skipped: list[SkippedOut]
     error: str | None
     version: int | None
     seconds: dict[str, float]
@@ -243,19 +264,41 @@ class JobOut(Out):
             documents=job.documents,
             passages=job.passages,
             # A file of lines holds more documents than were given: what came of it counts as soon as it is known.
-            total=max(job.items, job.documents + job.known + job.failed),
+            total=max(job.items, job.documents + job.known + job.skipped + job.failed),
             known=job.known,
+            exact=job.exact,
+            near=job.near,
+            skipped=job.skipped,
             failed=job.failed,
             bytes=min(job.done, job.size),
             total_bytes=job.size,
         )
-        own = ("id", "collection", "state", "split", "error", "version", "created_at", "started_at", "finished_at")
+        own = (
+            "id",
+            "collection",
+            "state",
+            "split",
+            "duplicates",
+            "error",
+            "version",
+            "created_at",
+            "started_at",
+            "finished_at",
+        )
         values = {name: getattr(job, name) for name in own}
         failures = [FailureOut.model_validate(failure) for failure in job.failures]
+        skipped = [SkippedOut.model_validate(copy) for copy in job.copies]
         tokens = TokensOut(**asdict(job.tokens), max_tokens=job.max_tokens)
         changes = ChangesOut(added=job.passages - job.kept, removed=job.removed, kept=job.kept)
-        seconds = dict(job.seconds)
-        return cls(**values, progress=progress, changes=changes, failures=failures, seconds=seconds, tokens=tokens)
+        return cls(
+            **values,
+            progress=progress,
+            changes=changes,
+            failures=failures,
+            skipped=skipped,
+            seconds=dict(job.seconds),
+            tokens=tokens,
+        )
 
 
 class JobsOut(Out):
@@ -300,6 +343,7 @@ class HitOut(Out):
     page: int | None
     source: str | None
     occurred_at: datetime | None
+    duplicates: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, hit: Hit) -> HitOut:

@@ -22,6 +22,7 @@ from memory_graph.tables import (
     job_items,
     jobs,
     mentions,
+    near_copies,
     note_passages,
     notes,
     passages,
@@ -30,6 +31,8 @@ from memory_graph.tables import (
     queries,
     replies,
     retention_rules,
+    signature_bands,
+    signatures,
     tombstones,
 )
 
@@ -149,6 +152,9 @@ def delete_collection(connection: Connection, name: str) -> None:
         replies,
         document_changes,
         documents,
+        near_copies,
+        signature_bands,
+        signatures,
         tombstones,
         commits,
         jobs,

@@ -12,13 +12,14 @@ from sqlalchemy import Connection, RowMapping, case, delete, exists, func, inser
 from memory_graph.errors import NotFound
 from memory_graph.store.replies import drop_replies_of
 from memory_graph.store.rows import chunks, now
+from memory_graph.store.skipped import Skipped, list_skipped
 from memory_graph.store.tokens import Tokens, begin_tokens
 from memory_graph.tables import collections, job_items, jobs, workers
 
 UNFINISHED = ("queued", "running")
 # A worker that has not been heard of for so long counts as dead: more than any pause of a healthy one.
 WORKER_TTL_S = 10.0
-_SUMMED = ("documents", "known", "passages", "kept", "removed", "size", "done")
+_SUMMED = ("documents", "known", "passages", "kept", "removed", "exact", "near", "size", "done")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +62,14 @@ class Job:
 
     ``documents`` were learned, ``known`` were there already; ``items`` counts what was given (files or documents).
     Of the ``passages`` of those that were learned, ``kept`` stayed from an earlier state, of which ``removed`` went.
+    ``exact`` and ``near`` are copies of others, of which ``skipped`` were not learned; ``copies`` lists the first.
     """
 
     id: str
     collection: str
     state: str
     split: str
+    duplicates: str
     error: str | None
     version: int | None
     created_at: datetime
@@ -83,9 +86,13 @@ class Job:
     passages: int = 0
     kept: int = 0
     removed: int = 0
+    exact: int = 0
+    near: int = 0
+    skipped: int = 0
     size: int = 0
     done: int = 0
     failures: Sequence[Failure] = field(default_factory=tuple)
+    copies: Sequence[Skipped] = field(default_factory=tuple)
 
 
 def create_job(
@@ -97,6 +104,7 @@ def create_job(
     fingerprint: str,
     items: Sequence[NewItem],
     max_tokens: int | None = None,
+    duplicates: str = "link",
 ) -> None:
     """Write a queued job with its items."""
     connection.execute(
@@ -106,6 +114,7 @@ def create_job(
             state="queued",
             split=split,
             fingerprint=fingerprint,
+            duplicates=duplicates,
             runs=1,
             seconds={},
             max_tokens=max_tokens,
@@ -212,7 +221,7 @@ def job_head(connection: Connection, job_id: str) -> RowMapping:
 
 
 def get_job(connection: Connection, job_id: str, *, failures: int = 1000) -> Job:
-    """Read a job with its progress and up to ``failures`` failed items. Errors: ``NotFound``."""
+    """Read a job with its progress and up to ``failures`` failed and skipped items. Errors: ``NotFound``."""
     head = job_head(connection, job_id)
     return _job(connection, head, failures)
 
@@ -256,6 +265,8 @@ def advance_item(
     done: int,
     kept: int = 0,
     removed: int = 0,
+    exact: int = 0,
+    near: int = 0,
 ) -> None:
     """Add to what an item has given so far; ``kept`` of its ``passages`` were there before."""
     connection.execute(
@@ -268,8 +279,10 @@ def advance_item(
             kept=job_items.c.kept + kept,
             removed=job_items.c.removed + removed,
             done=job_items.c.done + done,
+            exact=job_items.c.exact + exact,
+            near=job_items.c.near + near,
             # Whoever makes progress is not poison, however often its worker is killed.
-            **({"attempts": 0} if documents or known else {}),
+            **({"attempts": 0} if documents or known or exact or near else {}),
         )
     )
 
@@ -366,6 +379,7 @@ def _job(connection: Connection, head: RowMapping, failures: int) -> Job:
                 total(case((job_items.c.kind != "part", 1), else_=0)).label("items"),
                 having("pending").label("pending"),
                 having("failed").label("failed"),
+                having("skipped").label("skipped"),
                 *(total(job_items.c[name]).label(name) for name in _SUMMED),
             ).where(job_items.c.job_id == head["id"])
         )
@@ -378,9 +392,25 @@ def _job(connection: Connection, head: RowMapping, failures: int) -> Job:
         .order_by(job_items.c.id)
         .limit(failures)
     ).mappings()
-    own = ("id", "state", "split", "error", "version", "created_at", "started_at", "finished_at", "seconds")
+    own = (
+        "id",
+        "state",
+        "split",
+        "duplicates",
+        "error",
+        "version",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "seconds",
+    )
     values: dict[str, Any] = {name: head[name] for name in own}
     values |= {"tokens": Tokens.of(head["tokens"]), "max_tokens": head["max_tokens"]}
     values |= {name: int(count) for name, count in sums.items()}
     name = connection.scalar(select(collections.c.name).where(collections.c.id == head["collection_id"]))
-    return Job(**values, collection=name or "", failures=tuple(Failure(**row) for row in failed))
+    return Job(
+        **values,
+        collection=name or "",
+        failures=tuple(Failure(**row) for row in failed),
+        copies=list_skipped(connection, head["id"], failures),
+    )

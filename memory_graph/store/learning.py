@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from memory_graph.errors import NotFound
+from memory_graph.store.duplicates import Signature, drop_signature, write_signature
 from memory_graph.store.facts import FactRow, remove_unproved, write_facts
 from memory_graph.store.notes import drop_notes_on
 from memory_graph.store.phrase_vectors import delete_phrase_vectors, write_phrase_vectors
@@ -51,7 +52,7 @@ class LearnedDocument:
 
     ``fact_vectors`` holds those of its facts that were embedded, as passages' vectors are, and ``phrase_vectors`` those
     of its names, by key. ``made_by`` is a hash of what read the mentions and facts: one text under one hash has one
-    extraction.
+    extraction. Without a ``signature`` it is not compared with others.
     """
 
     document: Document
@@ -60,6 +61,7 @@ class LearnedDocument:
     fact_vectors: Mapping[FactKey, NDArray[np.float16]] = field(default_factory=dict)
     phrase_vectors: Mapping[str, NDArray[np.float16]] = field(default_factory=dict)
     made_by: str = ""
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,12 +142,13 @@ class Commit:
         """Write one document, or of the one with its id what changed; returns None if it is known as it is."""
         document = learned.document
         old = self._connection.execute(
-            select(documents.c.id, documents.c.content_hash).where(
+            select(documents.c.id, documents.c.content_hash, documents.c.signature_id).where(
                 documents.c.collection_id == self._collection_id, documents.c.key == document.id
             )
         ).one_or_none()
         if old is not None and old.content_hash == learned.content_hash:
             return None
+        signature = learned.signature
         values = {
             "title": document.title,
             "source": document.source,
@@ -153,6 +156,7 @@ class Commit:
             "occurred_at": document.occurred_at,
             "content_hash": learned.content_hash,
             "job_id": job_id,
+            "signature_id": signature and write_signature(self._connection, self._collection_id, signature),
             "version": self.version,
         }
         if old is None:
@@ -161,6 +165,8 @@ class Commit:
         else:
             document_id = old.id
             self._connection.execute(update(documents).where(documents.c.id == document_id).values(values))
+            if old.signature_id not in (None, values["signature_id"]):
+                drop_signature(self._connection, self._collection_id, old.signature_id)
         change = self._write_difference(document_id or 0, learned, is_new=old is None)
         note_change(self._connection, self._collection_id, document_id or 0, self.version, job_id, change)
         return change
@@ -319,7 +325,11 @@ class Commit:
         gone = self._remove_passages(rows)
         for some in chunks(document_ids):
             self._connection.execute(delete(document_changes).where(document_changes.c.document_id.in_(some)))
-            self._connection.execute(delete(documents).where(documents.c.id.in_(some)))
+            gone_signatures = self._connection.scalars(
+                delete(documents).where(documents.c.id.in_(some)).returning(documents.c.signature_id)
+            ).all()
+            for signature_id in sorted({one for one in gone_signatures if one is not None}):
+                drop_signature(self._connection, self._collection_id, signature_id)
         return replace(gone, documents=len(document_ids))
 
     def _remove_passages(self, rows: Sequence[tuple[int, str]]) -> Forgotten:

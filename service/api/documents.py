@@ -6,9 +6,10 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, UploadFile
+from fastapi import APIRouter, Form, Query, UploadFile
 from fastapi.responses import JSONResponse
 
+from ingest.dedupe import Policy
 from ingest.files import SUFFIXES, suffix_of
 from ingest.formats.encodings import clean_text
 from ingest.jobs import document_items
@@ -16,6 +17,7 @@ from ingest.lines import content_id
 from ingest.worker import live_workers
 from memory_graph.errors import InvalidInput, NotFound
 from memory_graph.store.collections import get_collection
+from memory_graph.store.duplicates import copies_of
 from memory_graph.store.forgetting import Selection
 from memory_graph.store.forgetting import forget as forget_selection
 from memory_graph.store.jobs import Failure, NewItem, get_job, list_workers
@@ -55,7 +57,13 @@ async def learn(collection: str, body: DocumentsIn, parts: Parts) -> Any:
     """
     documents = [_document(index, given) for index, given in enumerate(body.documents)]
     _refuse_twins(documents)
-    submitted = await asyncio.to_thread(parts.jobs.submit, collection, document_items(documents), split=body.split)
+    submitted = await asyncio.to_thread(
+        parts.jobs.submit,
+        collection,
+        document_items(documents),
+        split=body.split,
+        duplicates=body.duplicates or parts.settings.duplicates,
+    )
     if body.wait:
         job = await _wait(parts, submitted.job_id)
         if job is not None:
@@ -64,7 +72,12 @@ async def learn(collection: str, body: DocumentsIn, parts: Parts) -> Any:
 
 
 @router.post("/files", status_code=202)
-async def upload(collection: str, files: list[UploadFile], parts: Parts) -> JobRef:
+async def upload(
+    collection: str,
+    files: list[UploadFile],
+    parts: Parts,
+    duplicates: Annotated[Policy | None, Form(description="What becomes of copies of what is there")] = None,
+) -> JobRef:
     """Learn uploaded files; a file's id is its name. Files that cannot be taken are listed with the job."""
     limit = parts.settings.max_file_mb * MB
     items, failures, names = [], [], set[str]()
@@ -81,7 +94,13 @@ async def upload(collection: str, files: list[UploadFile], parts: Parts) -> JobR
         else:
             data = await file.read()
             items.append(NewItem(kind="upload", name=name, size=len(data), data=data))
-    submitted = await asyncio.to_thread(parts.jobs.submit, collection, items, failures=failures)
+    submitted = await asyncio.to_thread(
+        parts.jobs.submit,
+        collection,
+        items,
+        failures=failures,
+        duplicates=duplicates or parts.settings.duplicates,
+    )
     return JobRef(job_id=submitted.job_id)
 
 
@@ -104,7 +123,7 @@ def list_page(
 
 @router.get("/documents/{document_id:path}")
 def show(collection: str, document_id: str, parts: Parts) -> DocumentDetailOut:
-    """Return a document with its passages in order, and how much of it changed when."""
+    """Return a document with its passages in order, how much of it changed when, and the first hundred copies of it."""
     with parts.database.read() as connection:
         found = get_collection(connection, collection)
         row = get_document(connection, found.id, document_id)
@@ -112,7 +131,9 @@ def show(collection: str, document_id: str, parts: Parts) -> DocumentDetailOut:
             raise NotFound("document", document_id)
         contents = [dict(passage) for passage in document_passages(connection, row["id"])]
         history = document_history(connection, row["id"])
-    return DocumentDetailOut.model_validate({**row, "id": row["key"], "contents": contents, "history": history})
+        copies = copies_of(connection, found.id, document_id)
+    told = {"id": row["key"], "contents": contents, "history": history, "duplicates": copies}
+    return DocumentDetailOut.model_validate({**row, **told})
 
 
 @router.delete("/documents/{document_id:path}")

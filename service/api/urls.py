@@ -30,5 +30,11 @@ async def learn_urls(collection: str, body: UrlsIn, parts: Parts) -> JobRef:
         if earlier != index:
             raise InvalidInput(f"urls.{index}", f"is the same as urls.{earlier}: {address}")
         addresses.append(address)
-    submitted = await asyncio.to_thread(parts.jobs.submit, collection, address_items(addresses), split=body.split)
+    submitted = await asyncio.to_thread(
+        parts.jobs.submit,
+        collection,
+        address_items(addresses),
+        split=body.split,
+        duplicates=body.duplicates or parts.settings.duplicates,
+    )
     return JobRef(job_id=submitted.job_id)

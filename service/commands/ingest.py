@@ -16,6 +16,7 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
+from ingest.dedupe import Policy
 from ingest.files import find_files
 from ingest.jobs import JobQueue, file_items, fingerprint_paths
 from ingest.patterns import expand_path
@@ -25,6 +26,7 @@ from memory_graph.database import Database
 from memory_graph.errors import Conflict, InvalidInput, UnreadableDocument
 from memory_graph.store.collections import create_collection
 from memory_graph.store.jobs import Failure, Job, get_job, list_workers
+from service.commands.copies import describe_copies
 from service.commands.estimate import report_estimate
 from service.commands.output import AsJson, DataDir, console, print_json
 from service.schemas import COLLECTION_NAME, JobOut, JobRef
@@ -50,6 +52,15 @@ def ingest(
     split: Annotated[
         Literal["recursive", "none"], typer.Option(help="Split into passages, or keep one passage a document.")
     ] = "recursive",
+    duplicates: Annotated[
+        Policy | None,
+        typer.Option(
+            "--duplicates",
+            help="Copies of what is there: learn and link them, skip them, or keep them unlooked at; "
+            "SHARPWAVE_DUPLICATES.",
+            show_default=False,
+        ),
+    ] = None,
     max_tokens: Annotated[
         int | None,
         typer.Option(
@@ -88,14 +99,15 @@ def ingest(
         report_estimate(settings, database, collection, found, split, as_json=as_json)
         return
     _ensure_collection(database, collection)
-    queue = JobQueue(database)
+    queue, policy = JobQueue(database), duplicates or settings.duplicates
     submitted = queue.submit(
         collection,
         [*file_items(found), *address_items(addresses.values())],
         split=split,
         failures=failures,
-        fingerprint=fingerprint_paths(map(Path, given), split, addresses),
+        fingerprint=fingerprint_paths(map(Path, given), split, addresses, policy),
         max_tokens=max_tokens,
+        duplicates=policy,
     )
     if submitted.resumed:
         console.print(f"Going on with the unfinished job {submitted.job_id}.")
@@ -226,6 +238,8 @@ def _report(job: Job) -> None:
             f"Of documents that changed, {job.kept} passages stayed and {job.removed} went; "
             f"{job.passages - job.kept} passages are new."
         )
+    for line in describe_copies(JobOut.of(job)):
+        console.print(line, markup=False)
     tokens = job.tokens
     if tokens.calls or tokens.reused:
         console.print(

@@ -18,6 +18,7 @@ from memory_graph.store.collections import (
     get_collection,
     list_collections,
 )
+from service.commands.copies import describe_copies
 from service.commands.output import AsJson, DataDir, console, out, print_json
 from service.schemas import COLLECTION_NAME, CollectionOut, CollectionsOut, JobOut, JobsOut
 from service.settings import read_settings
@@ -137,6 +138,8 @@ def show(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None) -> No
     changes = job.changes
     if changes.kept or changes.removed:
         out.print(f"Passages: {changes.added} added, {changes.removed} removed, {changes.kept} kept")
+    for line in describe_copies(job):
+        out.print(line, markup=False)
     if job.seconds:
         out.print("Seconds by stage: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in job.seconds.items()))
     tokens = job.tokens

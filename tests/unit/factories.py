@@ -277,12 +277,25 @@ class ParagraphSplitter:
         return tuple(found)
 
 
-def new_job(database: Database, items: Sequence[NewItem], *, job_id: str = "job-1", collection: str = "memory") -> str:
+def new_job(
+    database: Database,
+    items: Sequence[NewItem],
+    *,
+    job_id: str = "job-1",
+    collection: str = "memory",
+    duplicates: str = "link",
+) -> str:
     """Write a queued job; return its id."""
     with database.write() as connection:
         collection_id = get_collection(connection, collection).id
         create_job(
-            connection, job_id=job_id, collection_id=collection_id, split="recursive", fingerprint="f", items=items
+            connection,
+            job_id=job_id,
+            collection_id=collection_id,
+            split="recursive",
+            fingerprint="f",
+            items=items,
+            duplicates=duplicates,
         )
     return job_id
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from sqlalchemy import func, select
 
@@ -17,6 +20,7 @@ from memory_graph.store.collections import (
     get_collection,
     list_collections,
 )
+from memory_graph.store.duplicates import Signature
 from memory_graph.store.jobs import NewItem
 from memory_graph.store.notes import NewNote, add_notes
 from memory_graph.store.queries import add_queries
@@ -40,7 +44,9 @@ def _fill(database: Database, name: str) -> int:
     """Put a row of every kind into a new collection."""
     collection = new_collection(database, name)
     likes = embed_names(learn_document("d", "Ada Quill likes Bram Oster.", title="Dunmore"))
-    commit_documents(database, collection.id, likes, learn_document("gone", "Cora Finch."))
+    first, second = (Signature(text_hash=str(n), values=np.arange(n, 120 + n, dtype=np.uint32) // 120) for n in (0, 1))
+    likes, also = replace(likes, signature=first), replace(learn_document("e"), signature=second)
+    commit_documents(database, collection.id, likes, also, learn_document("gone", "Cora Finch."))
     forget_document(database, collection.id, "gone")
     new_job(database, [NewItem(kind="document", name="d", size=1)], job_id=f"job-{name}", collection=name)
     with database.write() as connection:
@@ -115,7 +121,7 @@ def test_what_is_not_there_is_not_found(database: Database) -> None:
 def test_contents_are_counted_for_one_collection(database: Database) -> None:
     one, _ = _fill(database, "one"), _fill(database, "two")
     with database.read() as connection:
-        assert count_contents(connection, one) == Counts(documents=1, passages=1, phrases=2, facts=1)
+        assert count_contents(connection, one) == Counts(documents=2, passages=1, phrases=2, facts=1)
 
 
 def test_deleting_takes_every_row_and_leaves_the_others_alone(database: Database) -> None:
