@@ -24,6 +24,14 @@ VERBS = [
     ["search"],
     ["ask"],
     ["forget"],
+    ["purges"],
+    ["purges", "list"],
+    ["purges", "run"],
+    ["retention"],
+    ["retention", "list"],
+    ["retention", "put"],
+    ["retention", "delete"],
+    ["retention", "run"],
     ["collections"],
     ["collections", "list"],
     ["collections", "create"],
@@ -194,7 +202,7 @@ def test_doctor_finds_all_well(learned: tuple[Installation, Ran]) -> None:
     found = installation.run("doctor", "--json").json
     assert found["ok"] is True
     assert [check["check"] for check in found["checks"]] == [
-        "python", "data folder", "disk", "store", "models", "generator", "worker",
+        "python", "data folder", "disk", "store", "models", "generator", "worker", "purges",
     ]  # fmt: skip
 
 
