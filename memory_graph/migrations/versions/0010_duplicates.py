@@ -71,8 +71,7 @@ def downgrade() -> None:
     op.drop_column("job_items", "exact")
     op.drop_column("jobs", "duplicates")
     op.drop_index(op.f("ix_documents_signature_id"), "documents")
-    with op.batch_alter_table("documents", schema=None) as batch_op:
-        batch_op.drop_column("signature_id")
+    op.execute("ALTER TABLE documents DROP COLUMN signature_id")
     op.drop_table("near_copies")
     op.drop_table("signature_bands")
     op.drop_table("signatures")
