@@ -69,7 +69,6 @@ class Job:
     collection: str
     state: str
     split: str
-    duplicates: str
     error: str | None
     version: int | None
     created_at: datetime
@@ -78,6 +77,7 @@ class Job:
     seconds: Mapping[str, float]
     tokens: Tokens = field(default_factory=Tokens)
     max_tokens: int | None = None
+    duplicates: str = "link"
     items: int = 0
     pending: int = 0
     failed: int = 0

@@ -710,7 +710,7 @@ def test_search_finds_and_tells(world: Memory, way: dict[str, str]) -> None:
     assert (body["version"], body["fallback_reason"], body["trace"]) == (1, None, None)
     assert len(body["hits"]) == 2
     best = body["hits"][0]
-    episode = {"ordinal", "heading", "page", "source", "occurred_at"}
+    episode = {"ordinal", "heading", "page", "source", "occurred_at", "duplicates"}
     assert set(best) == {"passage_id", "document_id", "title", "text", "score", "rank"} | episode
     assert (best["document_id"], best["title"], best["rank"]) == ("harbour", "The harbour", 1)
     assert best["text"] == HARBOUR["text"]

@@ -128,8 +128,8 @@ def test_the_setting_takes_no_other_choice(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_another_choice_is_another_request(tmp_path: Path) -> None:
     usual = fingerprint_paths([tmp_path], "recursive")
-    assert fingerprint_paths([tmp_path], "recursive", "link") == usual
-    assert fingerprint_paths([tmp_path], "recursive", "skip") != usual
+    assert fingerprint_paths([tmp_path], "recursive", duplicates="link") == usual
+    assert fingerprint_paths([tmp_path], "recursive", duplicates="skip") != usual
 
 
 def test_a_set_that_is_not_there_is_refused(tmp_path: Path) -> None:

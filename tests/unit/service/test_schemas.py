@@ -33,12 +33,15 @@ def make_job(**counts: Any) -> Job:
 
 
 def test_a_job_of_files() -> None:
-    job = JobOut.of(make_job(items=4, documents=2, failed=1, size=100, done=60, passages=9))
+    job = JobOut.of(make_job(items=5, documents=2, failed=1, exact=2, near=1, skipped=1, size=100, done=60, passages=9))
     assert job.progress.model_dump() == {
         "documents": 2,
         "passages": 9,
-        "total": 4,
+        "total": 5,
         "known": 0,
+        "exact": 2,
+        "near": 1,
+        "skipped": 1,
         "failed": 1,
         "bytes": 60,
         "total_bytes": 100,
@@ -46,7 +49,7 @@ def test_a_job_of_files() -> None:
 
 
 def test_a_file_of_many_lines_counts_its_documents() -> None:
-    job = JobOut.of(make_job(items=1, documents=70, known=20, failed=10, size=100, done=120))
+    job = JobOut.of(make_job(items=1, documents=65, known=20, skipped=5, failed=10, size=100, done=120))
     assert (job.progress.total, job.progress.bytes) == (100, 100)
 
 
