@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from math import isfinite
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from ingest.jobs import priority_name
 from memory_graph.store.collections import Collection, Counts
 from memory_graph.store.jobs import Job
 from memory_graph.types import Citation, Hit
@@ -113,9 +114,13 @@ class DocumentIn(In):
     occurred_at: datetime | None = None
 
 
+Priority: TypeAlias = Literal["high", "normal", "low"]
+
+
 class DocumentsIn(In):
     documents: Annotated[list[DocumentIn], Field(min_length=1, max_length=MAX_DOCUMENTS)]
     split: Literal["recursive", "none"] = "recursive"
+    priority: Priority = "normal"
     wait: bool = False
 
 
@@ -175,6 +180,7 @@ class ProgressOut(Out):
     total: int
     known: int
     failed: int
+    retryable: int
     bytes: int
     total_bytes: int
 
@@ -193,6 +199,10 @@ class JobOut(Out):
     collection: str
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     split: str
+    priority: Priority
+    workers: list[str]
+    passages_per_s: float | None
+    seconds_left: float | None
     progress: ProgressOut
     failures: list[FailureOut]
     error: str | None
@@ -212,6 +222,7 @@ class JobOut(Out):
             total=max(job.items, job.documents + job.known + job.failed),
             known=job.known,
             failed=job.failed,
+            retryable=job.retryable,
             bytes=min(job.done, job.size),
             total_bytes=job.size,
         )
@@ -219,7 +230,13 @@ class JobOut(Out):
         values = {name: getattr(job, name) for name in own}
         failures = [FailureOut.model_validate(failure) for failure in job.failures]
         tokens = TokensOut(**asdict(job.tokens), max_tokens=job.max_tokens)
-        return cls(**values, progress=progress, failures=failures, seconds=dict(job.seconds), tokens=tokens)
+        pace = {
+            "priority": priority_name(job.priority),
+            "workers": list(job.pace.workers),
+            "passages_per_s": round(job.pace.passages_per_s, 1) if job.pace.workers else None,
+            "seconds_left": None if job.seconds_left is None else round(job.seconds_left, 1),
+        }
+        return cls(**values, **pace, progress=progress, failures=failures, seconds=dict(job.seconds), tokens=tokens)
 
 
 class JobsOut(Out):

@@ -230,4 +230,4 @@ def spacy_extractor(settings: Settings) -> Callable[[], Extractor]:
 
 def make_worker(settings: Settings, database: Database) -> Worker:
     """Return a worker of this process, not yet started."""
-    return Worker(database, make_learner(settings, database))
+    return Worker(database, make_learner(settings, database), collection_workers=settings.collection_workers)

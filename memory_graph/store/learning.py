@@ -16,6 +16,7 @@ from memory_graph.store.facts import FactRow, remove_unproved, write_facts
 from memory_graph.store.notes import drop_notes_on
 from memory_graph.store.phrase_vectors import delete_phrase_vectors, write_phrase_vectors
 from memory_graph.store.replies import drop_replies_about, drop_replies_to
+from memory_graph.store.retrying import drop_kept, drop_kept_of
 from memory_graph.store.rows import chunks, insert_new, now
 from memory_graph.tables import (
     collections,
@@ -129,17 +130,27 @@ class Commit:
         """Whether anything was written or forgotten."""
         return self._version is not None
 
-    def write(self, learned: LearnedDocument, job_id: str | None) -> bool:
-        """Write one document; replaces the one with its id, and returns False if it is known as it is."""
+    def write(self, learned: LearnedDocument, job_id: str | None, item_id: int | None = None) -> bool:
+        """Write one document; replaces the one with its id, and returns False if it is known as it is.
+
+        Workers commit in any order: of the documents with one id in one job, that of the last item stays.
+        """
         document = learned.document
         old = self._connection.execute(
-            select(documents.c.id, documents.c.content_hash).where(
+            select(documents.c.id, documents.c.content_hash, documents.c.job_id, documents.c.item_id).where(
                 documents.c.collection_id == self._collection_id, documents.c.key == document.id
             )
         ).one_or_none()
         if old is not None:
+            of_this_job = job_id is not None and old.job_id == job_id
+            if of_this_job and (old.item_id or 0) > (item_id or 0):
+                return True
             if old.content_hash == learned.content_hash:
+                if of_this_job and old.item_id != item_id:
+                    self._connection.execute(update(documents).where(documents.c.id == old.id).values(item_id=item_id))
                 return False
+            if old.item_id is not None and not of_this_job:
+                drop_kept_of(self._connection, old.item_id)  # the text that is replaced is in it
             self._remove(old.id)
         document_id = self._connection.scalar(
             insert(documents)
@@ -152,6 +163,7 @@ class Commit:
                 occurred_at=document.occurred_at,
                 content_hash=learned.content_hash,
                 job_id=job_id,
+                item_id=item_id,
                 version=self.version,
                 created_at=now(),
             )
@@ -164,13 +176,14 @@ class Commit:
     def forget(self, key: str) -> Forgotten | None:
         """Forget a document and all that rested on it alone; None if there is no such document.
 
-        Of a document that could not be learned, a model's replies may be there: they go too.
+        Of a document that could not be learned, its text and a model's replies may be there: they go too.
         """
+        kept = drop_kept(self._connection, self._collection_id, [key])
         document_id = self._connection.scalar(
             select(documents.c.id).where(documents.c.collection_id == self._collection_id, documents.c.key == key)
         )
         if document_id is None:
-            left = drop_replies_about(self._connection, self._collection_id, key)
+            left = kept + drop_replies_about(self._connection, self._collection_id, key)
             return Forgotten(passages=0, facts=0, phrases=0) if left else None
         passages_gone, facts_gone = self._remove(document_id)
         # Of another state of it, which failed.

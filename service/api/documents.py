@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, UploadFile
+from fastapi import APIRouter, Form, Query, UploadFile
 from fastapi.responses import JSONResponse
 
-from ingest.jobs import document_items
+from ingest.jobs import PRIORITIES, document_items
 from ingest.readers import SUFFIXES, clean_text, content_id
 from ingest.worker import live_workers
 from memory_graph.errors import InvalidInput, NotFound
@@ -28,6 +28,7 @@ from service.schemas import (
     ForgottenOut,
     JobOut,
     JobRef,
+    Priority,
 )
 from service.services import Parts, Services
 
@@ -52,7 +53,13 @@ async def learn(collection: str, body: DocumentsIn, parts: Parts) -> Any:
     """
     documents = [_document(index, given) for index, given in enumerate(body.documents)]
     _refuse_twins(documents)
-    submitted = await asyncio.to_thread(parts.jobs.submit, collection, document_items(documents), split=body.split)
+    submitted = await asyncio.to_thread(
+        parts.jobs.submit,
+        collection,
+        document_items(documents),
+        split=body.split,
+        priority=PRIORITIES[body.priority],
+    )
     if body.wait:
         job = await _wait(parts, submitted.job_id)
         if job is not None:
@@ -61,7 +68,9 @@ async def learn(collection: str, body: DocumentsIn, parts: Parts) -> Any:
 
 
 @router.post("/files", status_code=202)
-async def upload(collection: str, files: list[UploadFile], parts: Parts) -> JobRef:
+async def upload(
+    collection: str, files: list[UploadFile], parts: Parts, priority: Annotated[Priority, Form()] = "normal"
+) -> JobRef:
     """Learn uploaded files; a file's id is its name. Files that cannot be taken are listed with the job."""
     limit = parts.settings.max_file_mb * MB
     items, failures, names = [], [], set[str]()
@@ -78,7 +87,9 @@ async def upload(collection: str, files: list[UploadFile], parts: Parts) -> JobR
         else:
             data = await file.read()
             items.append(NewItem(kind="upload", name=name, size=len(data), data=data))
-    submitted = await asyncio.to_thread(parts.jobs.submit, collection, items, failures=failures)
+    submitted = await asyncio.to_thread(
+        parts.jobs.submit, collection, items, failures=failures, priority=PRIORITIES[priority]
+    )
     return JobRef(job_id=submitted.job_id)
 
 

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from ingest.files import find_files
-from ingest.jobs import JobQueue, file_items, fingerprint_paths
+from ingest.jobs import PRIORITIES, JobQueue, file_items, fingerprint_paths
 from ingest.worker import Worker, live_workers
 from memory_graph.database import Database
 from memory_graph.errors import Conflict, InvalidInput, UnreadableDocument
@@ -52,6 +52,9 @@ def ingest(
             show_default=False,
         ),
     ] = None,
+    priority: Annotated[
+        Literal["high", "normal", "low"], typer.Option(help="Before or after other jobs that wait.")
+    ] = "normal",
     estimate: Annotated[bool, typer.Option("--estimate", help="Only tell what it would take; learn nothing.")] = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
@@ -83,6 +86,7 @@ def ingest(
         failures=failures,
         fingerprint=fingerprint_paths(paths, split),
         max_tokens=max_tokens,
+        priority=PRIORITIES[priority],
     )
     if submitted.resumed:
         console.print(f"Going on with the unfinished job {submitted.job_id}.")
