@@ -230,7 +230,7 @@ class JobOut(Out):
         values = {name: getattr(job, name) for name in own}
         failures = [FailureOut.model_validate(failure) for failure in job.failures]
         tokens = TokensOut(**asdict(job.tokens), max_tokens=job.max_tokens)
-        pace = {
+        pace: dict[str, Any] = {
             "priority": priority_name(job.priority),
             "workers": list(job.pace.workers),
             "passages_per_s": round(job.pace.passages_per_s, 1) if job.pace.workers else None,

@@ -25,6 +25,7 @@ from memory_graph.tables import job_shares, metadata, workers
 from memory_graph.types import Document
 from retrieval.search import Searcher, SearchRequest
 from retrieval.views import ViewCache
+from tests.integration.installation import Installation
 from tests.killing import (
     COLLECTION,
     Crew,
@@ -38,7 +39,7 @@ from tests.killing import (
 from tests.postgres import PostgresServer
 from tests.unit.factories import content_of, wait_until
 
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 
 
 @pytest.fixture
@@ -226,3 +227,31 @@ def test_an_urgent_job_is_let_in_before_a_long_one_ends(database: Database, make
     # What gave way is there to be taken up again, by whomever.
     crew.start_worker()
     assert wait_for_end(database, long)[0].documents == 200
+
+
+def test_the_command_line_on_postgres(
+    url: str, make_installation: Callable[..., Installation], samples: Path, tmp_path: Path
+) -> None:
+    """With the real models: a failed item is mended and retried, and the job removed."""
+    installation = make_installation(SHARPWAVE_DATABASE_URL=url)
+    fennay = samples / "documents" / "fennay.md"
+    broken = tmp_path / "broken.txt"
+    database = Database(url)
+    broken.write_bytes(b"\xff\xfe\xfd")
+    job = installation.run("ingest", fennay, broken, "--priority", "low", "--json", status=1, timeout_s=300).json
+    assert (job["state"], job["priority"]) == ("succeeded", "low")
+    assert (job["progress"]["documents"], job["progress"]["failed"], job["progress"]["retryable"]) == (1, 1, 1)
+    found = installation.run("search", "Where is the light of Fennay?", "-k", 1, "--json").json
+    assert [hit["document_id"] for hit in found["hits"]] == [str(fennay)]
+    broken.write_text("Ivo Brandt built the mill at Ostrow.")
+    assert "1 failed items are tried again" in installation.run("jobs", "retry", job["id"]).err
+    worker = installation.start("worker")
+    wait_for_end(database, job["id"])
+    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.wait(60) == 0
+    assert installation.run("collections", "--json").json["collections"][0]["documents"] == 2
+    installation.run("jobs", "remove", job["id"])
+    assert installation.run("jobs", "--json").json["jobs"] == []
+    installation.run("forget", fennay)
+    assert installation.run("collections", "--json").json["collections"][0]["documents"] == 1
+    database.close()
