@@ -1,11 +1,11 @@
 # setup: the environment and the models · run: see it work · test: prove it · check: lint and types · bench: how fast ·
-# vllm: test against a real vLLM · stop: end the service · ranker: learn the weights of the chain ranker anew
+# vllm: test against a real vLLM · kills: kill workers at random · stop: end the service · ranker: learn the weights of the chain ranker anew
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup run stop test check vllm bench ranker models clean
+.PHONY: setup run stop test check vllm kills bench ranker models clean
 
 setup: $(VENV)/.installed models
 
@@ -40,6 +40,11 @@ check: $(VENV)/.installed
 # Some 10 minutes the first time, 7 GB of memory and 4.5 GB of disk in .venv-vllm; no part of `make test`.
 vllm: $(VENV)/.installed
 	PYTHON='$(PYTHON)' deploy/vllm.sh
+
+# Two workers are killed at random while they learn, on SQLite and then on PostgreSQL; some four seconds a kill.
+KILLS ?= 100
+kills: $(VENV)/.installed
+	SHARPWAVE_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -s -k kills_change tests/integration/test_kills.py
 
 # Some 15 minutes, 12 GB of memory and 6 GB of disk; smaller: make bench SIZES=10000,100000
 SIZES ?= 10000,100000,1000000

@@ -1,7 +1,8 @@
-"""Handing jobs to the workers: submit, resume, cancel.
+"""Handing jobs to the workers: submit, resume, retry, cancel.
 
-A job is rows (``jobs``, ``job_items``) and, for each run, one DBOS workflow that is queued in the same transaction. The
-queue carries the job's id alone. This side imports no workflow: a worker finds it by name.
+A job is rows (``jobs``, ``job_items``, ``job_shares``) and, for each share of a run, one DBOS workflow that is queued
+in the same transaction. The queue carries the job's id and the share's number alone. This side imports no workflow: a
+worker finds it by name.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from ingest.staging import document_to_json
 from memory_graph.database import Database
 from memory_graph.errors import Conflict
 from memory_graph.store import jobs as job_store
+from memory_graph.store import retrying, shares
 from memory_graph.store.collections import get_collection
-from memory_graph.store.jobs import Failure, NewItem
+from memory_graph.store.jobs import NORMAL, Failure, NewItem
+from memory_graph.store.shares import Share
 from memory_graph.store.tokens import limit_tokens
 from memory_graph.text import hash_text
 from memory_graph.types import Document
@@ -31,6 +34,7 @@ APPLICATION = "sharpwave"
 # Constant on purpose: with a version that follows the code, jobs queued before an upgrade would never be taken up. It
 # changes only when the order of a workflow's steps does, and then the queue is drained first.
 APPLICATION_VERSION = "ingest-1"
+PRIORITIES = {"high": 1, "normal": NORMAL, "low": 9}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +67,14 @@ class JobQueue:
         fingerprint: str | None = None,
         max_tokens: int | None = None,
         duplicates: Policy = "link",
+        priority: int = NORMAL,
     ) -> Submission:
         """Queue a job, or go on with the unfinished one of an equal ``fingerprint``.
 
         ``failures`` are things that could not even be submitted: they are listed with the job. ``max_tokens`` is what
         a run of it may spend on a language model; None is as the worker's settings say. ``duplicates`` says what
-        becomes of copies (``ingest/dedupe.py``). Errors: ``NotFound`` for the collection.
+        becomes of copies (``ingest/dedupe.py``). Of jobs that wait, those of the lowest ``priority`` come first.
+        Errors: ``NotFound`` for the collection.
         """
         with self._database.write() as connection:
             collection_id = get_collection(connection, collection).id
@@ -78,7 +84,7 @@ class JobQueue:
                     if max_tokens is not None:
                         limit_tokens(connection, unfinished["id"], max_tokens)
                     if unfinished["state"] == "failed":
-                        self._run_again(connection, unfinished["id"], collection_id)
+                        self._run_again(connection, unfinished["id"])
                     return Submission(job_id=unfinished["id"], resumed=True)
             job_id = str(uuid4())
             job_store.create_job(
@@ -90,53 +96,102 @@ class JobQueue:
                 items=items,
                 max_tokens=max_tokens,
                 duplicates=duplicates,
+                priority=priority,
             )
             job_store.add_failures(connection, job_id, failures)
-            self._enqueue(connection, job_id, 1, collection_id)
+            self._enqueue(connection, shares.begin_run(connection, job_id))
         return Submission(job_id=job_id, resumed=False)
 
     def resume(self, job_id: str) -> None:
         """Queue a failed job again for what it has left. Errors: ``NotFound``; ``Conflict`` if it did not fail."""
         with self._database.write() as connection:
-            head = job_store.job_head(connection, job_id)
+            head = job_store.job_head(connection, job_id, lock=True)
             if head["state"] != "failed":
                 raise Conflict(f"only a failed job can be resumed; job {job_id} is {head['state']}")
-            self._run_again(connection, job_id, head["collection_id"])
+            self._run_again(connection, job_id)
 
-    def cancel(self, job_id: str) -> None:
-        """End a job: what it has committed stays, the rest is dropped.
+    def retry(self, job_id: str) -> int:
+        """Queue a job that ended again for its failed items; return how many are tried again.
 
-        Errors: ``NotFound``; ``Conflict`` if it has ended already.
+        Errors: ``NotFound``; ``Conflict`` if it has not ended, or nothing of it can be tried again.
         """
         with self._database.write() as connection:
-            head = job_store.job_head(connection, job_id)
+            head = job_store.job_head(connection, job_id, lock=True)
+            if head["state"] not in ("failed", "succeeded"):
+                raise Conflict(f"only a job that has ended can be retried; job {job_id} is {head['state']}")
+            items = retrying.retry_items(connection, job_id)
+            if not items:
+                raise Conflict(f"job {job_id} has no failed item that can be tried again")
+            self._run_again(connection, job_id)
+        return items
+
+    def cancel(self, job_id: str) -> None:
+        """End a job, or give up a failed one: what it has committed stays, the rest is dropped, staged texts too.
+
+        Errors: ``NotFound``; ``Conflict`` if it has succeeded or was cancelled already.
+        """
+        with self._database.write() as connection:
+            head = job_store.job_head(connection, job_id, lock=True)
+            begun = shares.list_shares(connection, job_id) or [Share(job_id=job_id, number=1)]
             if not job_store.end_job(connection, job_id, "cancelled"):
-                raise Conflict(f"only an unfinished job can be cancelled; job {job_id} is {head['state']}")
-        self._client.cancel_workflow(workflow_id(job_id, head["runs"]))
+                raise Conflict(f"only an unfinished or failed job can be cancelled; job {job_id} is {head['state']}")
+        self._client.cancel_workflows([workflow_id(job_id, head["runs"], one.number, one.turn) for one in begun])
+
+    def remove(self, job_id: str) -> None:
+        """Remove a job that ended, with its items and the texts held of those that failed; what it learned stays.
+
+        Errors: ``NotFound``; ``Conflict`` if it has not ended.
+        """
+        with self._database.write() as connection:
+            head = job_store.job_head(connection, job_id, lock=True)
+            if head["state"] in job_store.UNFINISHED:
+                raise Conflict(f"job {job_id} is {head['state']}; cancel it first")
+            retrying.remove_job(connection, job_id)
+
+    def give_way(self, share: Share) -> None:
+        """Queue a share again, behind jobs of higher priority; doing so twice is the same as once."""
+        with self._database.write() as connection:
+            following = shares.next_turn(connection, share)
+            if following is not None:
+                self._enqueue(connection, following)
+
+    def widen(self, job_id: str, *, at_most: int) -> None:
+        """Queue one more share of a job for another worker, where it has less than ``at_most`` and enough to do."""
+        with self._database.write() as connection:
+            added = shares.add_share(connection, job_id, at_most=at_most)
+            if added is not None:
+                self._enqueue(connection, added)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.destroy()
 
-    def _run_again(self, connection: Connection, job_id: str, collection_id: int) -> None:
-        run = job_store.restart_job(connection, job_id)
-        if run is not None:
-            self._enqueue(connection, job_id, run, collection_id)
+    def _run_again(self, connection: Connection, job_id: str) -> None:
+        if job_store.restart_job(connection, job_id) is not None:
+            self._enqueue(connection, shares.begin_run(connection, job_id))
 
-    def _enqueue(self, connection: Connection, job_id: str, run: int, collection_id: int) -> None:
+    def _enqueue(self, connection: Connection, share: Share) -> None:
+        head = job_store.job_head(connection, share.job_id)
         options: EnqueueOptions = {
             "queue_name": QUEUE,
             "workflow_name": WORKFLOW,
-            "workflow_id": workflow_id(job_id, run),
-            "queue_partition_key": str(collection_id),
+            "workflow_id": workflow_id(share.job_id, head["runs"], share.number, share.turn),
+            "queue_partition_key": str(head["collection_id"]),
             "app_version": APPLICATION_VERSION,
+            "priority": head["priority"],
         }
-        self._client.enqueue_in_transaction(connection, options, job_id)
+        self._client.enqueue_in_transaction(connection, options, share.job_id, share.number, share.turn)
 
 
-def workflow_id(job_id: str, run: int) -> str:
-    """Return the id of the workflow that carries out a job's run."""
-    return f"{job_id}/{run}"
+def priority_name(number: int) -> str:
+    """Return what a priority is called."""
+    return next(name for name, known in PRIORITIES.items() if known >= number)
+
+
+def workflow_id(job_id: str, run: int, share: int = 1, turn: int = 0) -> str:
+    """Return the id of the workflow that carries out a share of a job's run, from one giving way to the next."""
+    # That of the first is the one it had before jobs were cut into shares.
+    return f"{job_id}/{run}" if share == 1 and turn == 0 else f"{job_id}/{run}/{share}.{turn}"
 
 
 def file_items(paths: Iterable[Path]) -> list[NewItem]:

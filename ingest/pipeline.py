@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Full, Queue
 from threading import Event, Thread
@@ -31,12 +31,15 @@ from ingest.staging import document_from_json, hash_document
 from memory_graph.database import Database
 from memory_graph.errors import BudgetSpent, GeneratorError, UnreadableDocument
 from memory_graph.store import jobs as job_store
+from memory_graph.store import shares
 from memory_graph.store.collections import bind_embedder
 from memory_graph.store.extractions import known_extractions
 from memory_graph.store.jobs import Failure, Item
 from memory_graph.store.learning import Commit, known_hashes, known_vectors
 from memory_graph.store.phrase_vectors import known_phrase_vectors
 from memory_graph.store.replies import drop_replies_about
+from memory_graph.store.retrying import drop_held
+from memory_graph.store.shares import Share
 from memory_graph.text import hash_text
 from memory_graph.types import Document, FactKey
 from retrieval.embedder import Embedder
@@ -94,18 +97,23 @@ class Learner:
         self._sources = sources or Sources(database)
 
     @contextmanager
-    def open(self, job_id: str) -> Iterator[Callable[[], bool]]:
-        """Begin or go on with a job: yields a function that learns one batch and says whether there may be more."""
+    def open(self, job_id: str, share: Share | None = None, worker: str = "") -> Iterator[Callable[[], bool]]:
+        """Begin or go on with a share of a job, the first unless another one is given.
+
+        Yields a function that learns one batch and says whether there may be more.
+        """
+        share = share or Share(job_id=job_id, number=1)
         with self._database.write() as connection:
             head = job_store.job_head(connection, job_id)
             bind_embedder(connection, head["collection_id"], self._embedder.name)
             job_store.start_job(connection, job_id)
+            shares.begin_share(connection, share, worker)
         extraction = self._extraction.begin(job_id, head["collection_id"])
         batches: Queue[Batch | BaseException | None] = Queue(maxsize=2)
         stop = Event()
         reader = Thread(
             target=self._read_ahead,
-            args=(job_id, head["collection_id"], head["split"], head["duplicates"], extraction, batches, stop),
+            args=(share, head["collection_id"], head["split"], head["duplicates"], extraction, batches, stop),
             daemon=True,
         )
         reader.start()
@@ -116,7 +124,7 @@ class Learner:
                 raise batch
             if batch is None:
                 return False
-            self._learn(job_id, head["collection_id"], batch, extraction)
+            self._learn(share, head["collection_id"], batch, extraction)
             batches.task_done()
             return True
 
@@ -129,7 +137,7 @@ class Learner:
 
     def _read_ahead(
         self,
-        job_id: str,
+        share: Share,
         collection_id: int,
         split: str,
         duplicates: str,
@@ -139,7 +147,7 @@ class Learner:
     ) -> None:
         last: BaseException | None = None
         try:
-            for batch in self._batches(job_id, collection_id, split, duplicates):
+            for batch in self._batches(share, collection_id, split, duplicates):
                 self._take_stored(collection_id, batch, extraction)
                 if batch.texts:
                     batch.extraction = extraction.submit(batch.texts)
@@ -153,11 +161,12 @@ class Learner:
             last = error
         _put(batches, last, stop)
 
-    def _batches(self, job_id: str, collection_id: int, split: str, duplicates: str) -> Iterator[Batch]:
+    def _batches(self, share: Share, collection_id: int, split: str, duplicates: str) -> Iterator[Batch]:
+        job_id = share.job_id
         batch = Batch()
         passed_over: Counter[int] = Counter()  # by item
         start = time.perf_counter()
-        for item, document in self._documents(job_id):
+        for item, document in self._documents(share):
             if isinstance(document, Border):
                 batch.settle = True
             elif document is None or isinstance(document, Failure):
@@ -213,19 +222,22 @@ class Learner:
             )
         return False
 
-    def _documents(self, job_id: str) -> Iterator[tuple[Item, Document | UnreadableDocument | Failure | Border | None]]:
-        """Yield the documents of each pending item; then, for the item itself, None or the reason why it failed.
+    def _documents(
+        self, share: Share
+    ) -> Iterator[tuple[Item, Document | UnreadableDocument | Failure | Border | None]]:
+        """Yield the documents of each item that the share can take.
+
+        Then, for the item itself, None or the reason why it failed.
 
         An item that was tried before and brought nothing may be what kills the worker: it stands between two borders,
         so that nothing else is in hand with it and shares its attempts.
         """
         after = 0
         while True:
-            with self._database.read() as connection:
-                items = job_store.pending_items(connection, job_id, after=after, limit=1)
-            if not items:
+            with self._database.write() as connection:
+                item = shares.take_item(connection, share, after=after, suspect_from=SUSPECT_ATTEMPTS)
+            if item is None:
                 return
-            item = items[0]
             after = item.id
             if item.attempts >= self._params.max_attempts:
                 message = f"the worker died {item.attempts} times while learning this; it was left out"
@@ -234,8 +246,8 @@ class Learner:
             suspect = item.attempts >= SUSPECT_ATTEMPTS
             if suspect:
                 yield item, Border()
-            with self._database.write() as connection:
-                job_store.count_attempt(connection, item.id)
+                with self._database.write() as connection:
+                    shares.count_attempt(connection, item.id)
             unreadable = None
             for document in self._read(item):
                 if isinstance(document, UnreadableDocument) and document.name == item.name:
@@ -257,7 +269,8 @@ class Learner:
             return self._reader.read_bytes(item.name, item.data or b"")
         return iter([document_from_json(payload)])
 
-    def _learn(self, job_id: str, collection_id: int, batch: Batch, extraction: ExtractionRun) -> None:
+    def _learn(self, share: Share, collection_id: int, batch: Batch, extraction: ExtractionRun) -> None:
+        job_id = share.job_id
         seconds = {"read": batch.read_s}
         start = time.perf_counter()
         vectors = self._embed(collection_id, batch)
@@ -276,9 +289,10 @@ class Learner:
             seconds["embed_names"] = time.perf_counter() - start
         start = time.perf_counter()
         with self._database.write() as connection:
-            self._commit(connection, job_id, collection_id, batch, computed)
+            done = self._commit(connection, job_id, collection_id, batch, computed)
             seconds["commit"] = time.perf_counter() - start
             job_store.note_time(connection, job_id, seconds)
+            shares.note_progress(connection, share, passages=batch.passages, bytes_done=done)
 
     def _embed(self, collection_id: int, batch: Batch) -> dict[str, NDArray[np.float16]]:
         inputs = {
@@ -341,9 +355,11 @@ class Learner:
         collection_id: int,
         batch: Batch,
         computed: Computed,
-    ) -> None:
+    ) -> int:
+        """Write what was learned and mark what is done; return how many bytes of documents that were."""
         commit = Commit(connection, collection_id)
-        head = job_store.job_head(connection, job_id)
+        # Locked in this order everywhere, the collection and then the job: whoever cancels it waits, or is waited for.
+        head = job_store.job_head(connection, job_id, lock=True)
         if head["state"] not in job_store.UNFINISHED:
             raise JobEnded(job_id)
         live: dict[int, bool] = {}
@@ -354,6 +370,8 @@ class Learner:
                 live[item_id] = job_store.is_pending(connection, item_id)
             return live[item_id]
 
+        bytes_done = 0
+        written = []
         failures = [(item_id, failure) for item_id, failure in batch.failures if is_live(item_id)]
         for one in batch.prepared:
             if not is_live(one.item_id):
@@ -369,7 +387,9 @@ class Learner:
                 copy = LeftOut(one.item_id, one.document.id, one.signature, size)
                 if leave_out(connection, job_id, collection_id, copy):
                     continue
-            change = commit.write(learned_document(one, computed), job_id)
+            change = commit.write(learned_document(one, computed), job_id, one.item_id)
+            written.append(one.document.id)
+            bytes_done += size
             job_store.advance_item(
                 connection,
                 one.item_id,
@@ -387,13 +407,17 @@ class Learner:
         for item_id, size in batch.known:
             if is_live(item_id):
                 job_store.advance_item(connection, item_id, documents=0, known=1, passages=0, done=size)
-        job_store.add_failures(connection, job_id, [failure for _, failure in failures])
+                bytes_done += size
+        # A text of the same document that an earlier job failed to learn must not come back over this one.
+        drop_held(connection, collection_id, written, but_of=job_id)
+        job_store.add_failures(connection, job_id, [replace(failure, item_id=item_id) for item_id, failure in failures])
         for item_id, end in batch.ended:
             if is_live(item_id):
                 job_store.finish_item(connection, item_id, end)
         version = commit.finish()
         if commit.changed:
             job_store.note_version(connection, job_id, version)
+        return bytes_done
 
 
 def _size(document: Document) -> int:

@@ -28,6 +28,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.engine import Dialect
@@ -130,6 +131,7 @@ documents = Table(
     Column("content_hash", String(32), nullable=False),  # equal hash under the same key = already known
     Column("job_id", String(36)),
     Column("signature_id", Id, ForeignKey("signatures.id")),  # none where it is not compared with others
+    Column("item_id", Id),  # of that job's item; where two of its items hold one document, the later one's stays
     Column("version", BigInteger, nullable=False),  # of the commit that wrote it last
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("collection_id", "key"),
@@ -306,7 +308,8 @@ jobs = Table(
     Column("fingerprint", String(32), nullable=False),
     Column("duplicates", String(8), nullable=False, server_default="link"),  # link | skip | keep
     Column("error", Text),
-    Column("runs", Integer, nullable=False),  # times it was handed to a worker; each run is a workflow of its own
+    Column("priority", Integer, nullable=False, server_default=text("5")),  # 1 before 5 before 9
+    Column("runs", Integer, nullable=False),  # times it was handed to the workers; each share of a run is a workflow
     Column("version", BigInteger),  # of the last commit that this job made
     Column("seconds", JSON, nullable=False),  # spent by stage
     Column("max_tokens", BigInteger),  # that one run may spend; none means as the worker's settings say
@@ -329,6 +332,10 @@ job_items = Table(
     Column("state", String(16), nullable=False),  # pending | done | failed | cancelled | skipped (a part)
     Column("reason", String(32)),
     Column("error", Text),
+    Column("share", Integer),  # of the run, that has taken it; none while it is free
+    Column("item_id", Id),  # of a part: the item that it is of
+    # A failed item whose text waits here for the job to be retried (memory_graph/store/retrying.py).
+    Column("held", Boolean, nullable=False, server_default=false()),
     Column("attempts", Integer, nullable=False, default=0),
     Column("size", BigInteger, nullable=False, default=0),  # bytes given
     Column("done", BigInteger, nullable=False, default=0),  # bytes read so far
@@ -340,8 +347,24 @@ job_items = Table(
     # Documents that are copies of others, learned or skipped.
     Column("exact", Integer, nullable=False, default=0, server_default="0"),
     Column("near", Integer, nullable=False, default=0, server_default="0"),
-    Index(None, "job_id", "state"),
+    Index(None, "job_id", "state", "id"),
+    Index(None, "held", sqlite_where=text("held"), postgresql_where=text("held")),
     **NEVER_REUSED,
+)
+
+# The shares of a job's newest run: each is learned by one worker at a time, and its items go with it (decision 0031).
+job_shares = Table(
+    "job_shares",
+    metadata,
+    Column("job_id", String(36), ForeignKey("jobs.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("turn", Integer, nullable=False),  # times that it gave way to another job
+    Column("worker", String(128)),  # that is at it
+    # What that worker has committed of it, between two moments.
+    Column("passages", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("began_at", UtcDateTime),
+    Column("noted_at", UtcDateTime),
 )
 
 workers = Table(

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from math import isfinite
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ingest.dedupe import Policy
+from ingest.jobs import priority_name
 from memory_graph.store.collections import Collection, Counts
 from memory_graph.store.jobs import Job
 from memory_graph.types import Citation, Hit
@@ -114,10 +115,14 @@ class DocumentIn(In):
     occurred_at: datetime | None = None
 
 
+Priority: TypeAlias = Literal["high", "normal", "low"]
+
+
 class DocumentsIn(In):
     documents: Annotated[list[DocumentIn], Field(min_length=1, max_length=MAX_DOCUMENTS)]
     split: Literal["recursive", "none"] = "recursive"
     duplicates: Policy | None = None
+    priority: Priority = "normal"
     wait: bool = False
 
 
@@ -125,6 +130,7 @@ class UrlsIn(In):
     urls: Annotated[list[Storable], Field(min_length=1, max_length=MAX_DOCUMENTS)]
     split: Literal["recursive", "none"] = "recursive"
     duplicates: Policy | None = None
+    priority: Priority = "normal"
 
 
 class DocumentOut(Out):
@@ -219,6 +225,7 @@ class ProgressOut(Out):
     near: int
     skipped: int
     failed: int
+    retryable: int
     bytes: int
     total_bytes: int
 
@@ -245,6 +252,10 @@ class JobOut(Out):
     collection: str
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     split: str
+    priority: Priority
+    workers: list[str]
+    passages_per_s: float | None
+    seconds_left: float | None
     duplicates: Policy
     progress: ProgressOut
     changes: ChangesOut
@@ -270,6 +281,7 @@ class JobOut(Out):
             near=job.near,
             skipped=job.skipped,
             failed=job.failed,
+            retryable=job.retryable,
             bytes=min(job.done, job.size),
             total_bytes=job.size,
         )
@@ -289,9 +301,16 @@ class JobOut(Out):
         failures = [FailureOut.model_validate(failure) for failure in job.failures]
         skipped = [SkippedOut.model_validate(copy) for copy in job.copies]
         tokens = TokensOut(**asdict(job.tokens), max_tokens=job.max_tokens)
+        pace: dict[str, Any] = {
+            "priority": priority_name(job.priority),
+            "workers": list(job.pace.workers),
+            "passages_per_s": round(job.pace.passages_per_s, 1) if job.pace.workers else None,
+            "seconds_left": None if job.seconds_left is None else round(job.seconds_left, 1),
+        }
         changes = ChangesOut(added=job.passages - job.kept, removed=job.removed, kept=job.kept)
         return cls(
             **values,
+            **pace,
             progress=progress,
             changes=changes,
             failures=failures,

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     generator_breaker_failures: int = Field(default=5, ge=0)
     generator_breaker_rest_s: float = Field(default=15.0, gt=0)
     generator_max_tokens: int = Field(default=160, ge=16)
+    collection_workers: int = Field(default=4, ge=1, le=1000)
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     view_memory_mb: int = Field(default=8192, ge=64)
     max_file_mb: int = Field(default=100, ge=1)

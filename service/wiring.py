@@ -254,7 +254,8 @@ def spacy_extractor(settings: Settings) -> Callable[[], Extractor]:
 
 def make_worker(settings: Settings, database: Database) -> Worker:
     """Return a worker of this process, not yet started."""
-    return Worker(database, make_learner(settings, database), make_upkeep(settings, database))
+    upkeep = make_upkeep(settings, database)
+    return Worker(database, make_learner(settings, database), upkeep, collection_workers=settings.collection_workers)
 
 
 def make_purger(settings: Settings, database: Database) -> Purger:

@@ -10,13 +10,16 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, case, delete, exists, func, insert, select, update
 
 from memory_graph.errors import NotFound
+from memory_graph.store.pace import Pace, read_pace
 from memory_graph.store.replies import drop_replies_of
-from memory_graph.store.rows import chunks, now
+from memory_graph.store.rows import chunks, database_now, now
 from memory_graph.store.skipped import Skipped, list_skipped
 from memory_graph.store.tokens import Tokens, begin_tokens
 from memory_graph.tables import collections, job_items, jobs, workers
 
 UNFINISHED = ("queued", "running")
+# Of two jobs that wait, the one with the lower number comes first.
+NORMAL = 5
 # A worker that has not been heard of for so long counts as dead: more than any pause of a healthy one.
 WORKER_TTL_S = 10.0
 _SUMMED = ("documents", "known", "passages", "kept", "removed", "exact", "near", "size", "done")
@@ -54,11 +57,12 @@ class Failure:
     name: str
     reason: str
     error: str
+    item_id: int | None = None  # that it is a part of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job as it stands: how much is done, and what failed.
+    """A job as it stands: how much is done, what failed, and how many items can be tried again.
 
     ``documents`` were learned, ``known`` were there already; ``items`` counts what was given (files or documents).
     Of the ``passages`` of those that were learned, ``kept`` stayed from an earlier state, of which ``removed`` went.
@@ -78,9 +82,11 @@ class Job:
     tokens: Tokens = field(default_factory=Tokens)
     max_tokens: int | None = None
     duplicates: str = "link"
+    priority: int = NORMAL
     items: int = 0
     pending: int = 0
     failed: int = 0
+    retryable: int = 0
     documents: int = 0
     known: int = 0
     passages: int = 0
@@ -93,6 +99,12 @@ class Job:
     done: int = 0
     failures: Sequence[Failure] = field(default_factory=tuple)
     copies: Sequence[Skipped] = field(default_factory=tuple)
+    pace: Pace = field(default_factory=Pace)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long it may still take at the pace of its workers; None where that is not known."""
+        return (self.size - self.done) / self.pace.bytes_per_s if self.pace.bytes_per_s and self.size else None
 
 
 def create_job(
@@ -105,6 +117,7 @@ def create_job(
     items: Sequence[NewItem],
     max_tokens: int | None = None,
     duplicates: str = "link",
+    priority: int = NORMAL,
 ) -> None:
     """Write a queued job with its items."""
     connection.execute(
@@ -115,6 +128,7 @@ def create_job(
             split=split,
             fingerprint=fingerprint,
             duplicates=duplicates,
+            priority=priority,
             runs=1,
             seconds={},
             max_tokens=max_tokens,
@@ -171,6 +185,7 @@ def add_failures(connection: Connection, job_id: str, failures: Sequence[Failure
                 {
                     "job_id": job_id,
                     "kind": "part",
+                    "item_id": f.item_id,
                     "name": f.name,
                     "state": "failed",
                     "reason": f.reason,
@@ -201,20 +216,21 @@ def find_unfinished(connection: Connection, collection_id: int, fingerprint: str
 
 
 def restart_job(connection: Connection, job_id: str) -> int | None:
-    """Queue a failed job again for what it has left; return the number of the new run, None if it had not failed."""
+    """Queue a job that ended again for what it has left; return the number of the new run, None if it had not ended."""
     begin_tokens(connection, job_id)
     run: int | None = connection.scalar(
         update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.state == "failed")
+        .where(jobs.c.id == job_id, jobs.c.state.in_(("failed", "succeeded")))
         .values(state="queued", error=None, finished_at=None, runs=jobs.c.runs + 1)
         .returning(jobs.c.runs)
     )
     return run
 
 
-def job_head(connection: Connection, job_id: str) -> RowMapping:
-    """Read a job's own row. Errors: ``NotFound``."""
-    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one_or_none()
+def job_head(connection: Connection, job_id: str, *, lock: bool = False) -> RowMapping:
+    """Read a job's own row; with ``lock`` nobody else changes it in this transaction's time. Errors: ``NotFound``."""
+    query = select(jobs).where(jobs.c.id == job_id)
+    row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
     if row is None:
         raise NotFound("job", job_id)
     return row
@@ -234,25 +250,9 @@ def list_jobs(connection: Connection, *, collection_id: int | None = None, limit
     return [_job(connection, head, 0) for head in connection.execute(query).mappings().all()]
 
 
-def pending_items(connection: Connection, job_id: str, *, after: int, limit: int) -> list[Item]:
-    """Read pending items in order, those with an id above ``after``."""
-    rows = connection.execute(
-        select(*(job_items.c[name] for name in ("id", "kind", "name", "size", "attempts", "known", "payload", "data")))
-        .where(job_items.c.job_id == job_id, job_items.c.state == "pending", job_items.c.id > after)
-        .order_by(job_items.c.id)
-        .limit(limit)
-    ).mappings()
-    return [Item(**row) for row in rows]
-
-
 def is_pending(connection: Connection, item_id: int) -> bool:
     """Say whether an item still waits to be learned."""
     return connection.scalar(select(job_items.c.state).where(job_items.c.id == item_id)) == "pending"
-
-
-def count_attempt(connection: Connection, item_id: int) -> None:
-    """Count that an item is about to be tried."""
-    connection.execute(update(job_items).where(job_items.c.id == item_id).values(attempts=job_items.c.attempts + 1))
 
 
 def advance_item(
@@ -288,10 +288,15 @@ def advance_item(
 
 
 def finish_item(connection: Connection, item_id: int, failure: Failure | None = None) -> None:
-    """End an item, learned or failed; the text that was staged for it is erased."""
-    values: dict[str, Any] = {"state": "done", "payload": None, "data": None, "done": job_items.c.size}
+    """End an item, learned or failed; what was staged of it is erased, or held for a retry where anything failed."""
+    failed_parts = exists().where(job_items.c.item_id == item_id, job_items.c.kind == "part")
+    values: dict[str, Any] = {"state": "done", "done": job_items.c.size}
     if failure is not None:
-        values |= {"state": "failed", "reason": failure.reason, "error": failure.error}
+        values |= {"state": "failed", "reason": failure.reason, "error": failure.error, "held": True}
+    elif connection.scalar(select(failed_parts)):
+        values |= {"held": True}
+    else:
+        values |= {"payload": None, "data": None}
     connection.execute(update(job_items).where(job_items.c.id == item_id).values(values))
 
 
@@ -302,11 +307,6 @@ def start_job(connection: Connection, job_id: str) -> None:
         .where(jobs.c.id == job_id, jobs.c.state == "queued")
         .values(state="running", started_at=func.coalesce(jobs.c.started_at, now()))
     )
-
-
-def requeue_job(connection: Connection, job_id: str) -> None:
-    """Mark a running job as waiting again, because its worker leaves."""
-    connection.execute(update(jobs).where(jobs.c.id == job_id, jobs.c.state == "running").values(state="queued"))
 
 
 def note_version(connection: Connection, job_id: str, version: int) -> None:
@@ -330,17 +330,18 @@ def forgive_attempts(connection: Connection, job_id: str) -> None:
 
 
 def end_job(connection: Connection, job_id: str, state: str, error: str | None = None) -> bool:
-    """End an unfinished job; False if it had ended already. Staged texts of what is left are erased."""
+    """End an unfinished job; False if it had ended already. Cancelling erases the staged texts, of a failed job too."""
+    cancelled = state == "cancelled"
     ended = connection.execute(
         update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.state.in_(UNFINISHED))
+        .where(jobs.c.id == job_id, jobs.c.state.in_((*UNFINISHED, "failed") if cancelled else UNFINISHED))
         .values(state=state, error=error, finished_at=now())
     )
-    if state == "cancelled" and ended.rowcount:
+    if cancelled and ended.rowcount:
+        of_it = update(job_items).where(job_items.c.job_id == job_id)
+        connection.execute(of_it.where(job_items.c.held.is_(True)).values(held=False, payload=None, data=None))
         connection.execute(
-            update(job_items)
-            .where(job_items.c.job_id == job_id, job_items.c.state == "pending")
-            .values(state="cancelled", payload=None, data=None)
+            of_it.where(job_items.c.state == "pending").values(state="cancelled", payload=None, data=None)
         )
         drop_replies_of(connection, job_head(connection, job_id)["collection_id"], job_id)
     return bool(ended.rowcount)
@@ -348,7 +349,7 @@ def end_job(connection: Connection, job_id: str, state: str, error: str | None =
 
 def beat(connection: Connection, worker_id: str, host: str, pid: int) -> None:
     """Say that a worker is alive."""
-    moment = now()
+    moment = database_now(connection)
     changed = connection.execute(update(workers).where(workers.c.id == worker_id).values(beat_at=moment))
     if not changed.rowcount:
         connection.execute(insert(workers).values(id=worker_id, host=host, pid=pid, beat_at=moment))
@@ -356,13 +357,13 @@ def beat(connection: Connection, worker_id: str, host: str, pid: int) -> None:
 
 def list_workers(connection: Connection) -> list[RowMapping]:
     """List the workers that were heard of lately."""
-    fresh = now() - timedelta(seconds=WORKER_TTL_S)
+    fresh = database_now(connection) - timedelta(seconds=WORKER_TTL_S)
     return list(connection.execute(select(workers).where(workers.c.beat_at > fresh)).mappings())
 
 
 def remove_worker(connection: Connection, worker_id: str) -> None:
     """Strike a worker that leaves or died, and those that have been silent for a day."""
-    long_ago = now() - timedelta(days=1)
+    long_ago = database_now(connection) - timedelta(days=1)
     connection.execute(delete(workers).where((workers.c.id == worker_id) | (workers.c.beat_at < long_ago)))
 
 
@@ -380,6 +381,7 @@ def _job(connection: Connection, head: RowMapping, failures: int) -> Job:
                 having("pending").label("pending"),
                 having("failed").label("failed"),
                 having("skipped").label("skipped"),
+                total(case((job_items.c.held.is_(True), 1), else_=0)).label("retryable"),
                 *(total(job_items.c[name]).label(name) for name in _SUMMED),
             ).where(job_items.c.job_id == head["id"])
         )
@@ -403,10 +405,13 @@ def _job(connection: Connection, head: RowMapping, failures: int) -> Job:
         "started_at",
         "finished_at",
         "seconds",
+        "priority",
     )
     values: dict[str, Any] = {name: head[name] for name in own}
     values |= {"tokens": Tokens.of(head["tokens"]), "max_tokens": head["max_tokens"]}
     values |= {name: int(count) for name, count in sums.items()}
+    if head["state"] == "running":
+        values["pace"] = read_pace(connection, head["id"])
     name = connection.scalar(select(collections.c.name).where(collections.c.id == head["collection_id"]))
     return Job(
         **values,

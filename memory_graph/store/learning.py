@@ -17,6 +17,7 @@ from memory_graph.store.facts import FactRow, remove_unproved, write_facts
 from memory_graph.store.notes import drop_notes_on
 from memory_graph.store.phrase_vectors import delete_phrase_vectors, write_phrase_vectors
 from memory_graph.store.replies import drop_replies_about, drop_replies_to
+from memory_graph.store.retrying import drop_held, drop_held_of
 from memory_graph.store.rows import chunks, insert_new, now
 from memory_graph.store.updating import Change, compare, move_passages, note_change, stored_passages
 from memory_graph.tables import (
@@ -66,7 +67,7 @@ class LearnedDocument:
 
 @dataclass(frozen=True, kw_only=True)
 class Forgotten:
-    """What forgetting documents removes: rows of each kind."""
+    """What forgetting documents removes: rows of each kind, and ``texts`` of failed items that waited for a retry."""
 
     documents: int = 0
     passages: int = 0
@@ -74,6 +75,7 @@ class Forgotten:
     facts: int = 0
     notes: int = 0
     replies: int = 0
+    texts: int = 0
 
 
 def known_hashes(connection: Connection, collection_id: int, keys: Sequence[str]) -> dict[str, tuple[str, str | None]]:
@@ -138,16 +140,27 @@ class Commit:
         """Whether anything was written or forgotten."""
         return self._version is not None
 
-    def write(self, learned: LearnedDocument, job_id: str | None) -> Change | None:
-        """Write one document, or of the one with its id what changed; returns None if it is known as it is."""
+    def write(self, learned: LearnedDocument, job_id: str | None, item_id: int | None = None) -> Change | None:
+        """Write one document, or of the one with its id what changed; returns None if it is known as it is.
+
+        Workers commit in any order: of the documents with one id in one job, that of the last item stays.
+        """
         document = learned.document
         old = self._connection.execute(
-            select(documents.c.id, documents.c.content_hash, documents.c.signature_id).where(
+            select(*(documents.c[name] for name in ("id", "content_hash", "signature_id", "job_id", "item_id"))).where(
                 documents.c.collection_id == self._collection_id, documents.c.key == document.id
             )
         ).one_or_none()
-        if old is not None and old.content_hash == learned.content_hash:
-            return None
+        if old is not None:
+            of_this_job = job_id is not None and old.job_id == job_id
+            if of_this_job and (old.item_id or 0) > (item_id or 0):
+                return Change(added=0, removed=0, kept=0)
+            if old.content_hash == learned.content_hash:
+                if of_this_job and old.item_id != item_id:
+                    self._connection.execute(update(documents).where(documents.c.id == old.id).values(item_id=item_id))
+                return None
+            if old.item_id is not None and not of_this_job:
+                drop_held_of(self._connection, old.item_id)  # the text that is replaced is in it
         signature = learned.signature
         values = {
             "title": document.title,
@@ -156,6 +169,7 @@ class Commit:
             "occurred_at": document.occurred_at,
             "content_hash": learned.content_hash,
             "job_id": job_id,
+            "item_id": item_id,
             "signature_id": signature and write_signature(self._connection, self._collection_id, signature),
             "version": self.version,
         }
@@ -174,13 +188,14 @@ class Commit:
     def forget(self, key: str) -> Forgotten | None:
         """Forget a document and all that rested on it alone; None if there is no such document."""
         gone = self.forget_all([key])
-        return gone if gone.documents or gone.replies else None
+        return gone if gone.documents or gone.replies or gone.texts else None
 
     def forget_all(self, keys: Sequence[str]) -> Forgotten:
         """Forget documents by their ids and all that rested on them alone; those that are not there are passed over.
 
-        Of a document that could not be learned, a model's replies may be there: they go too.
+        Of a document that could not be learned, its text and a model's replies may be there: they go too.
         """
+        held = drop_held(self._connection, self._collection_id, keys)
         document_ids: list[int] = []
         for some in chunks(keys):
             document_ids += self._connection.scalars(
@@ -191,7 +206,7 @@ class Commit:
         gone = self._remove_documents(document_ids) if document_ids else Forgotten()
         # Of another state of them, which failed.
         left = drop_replies_about(self._connection, self._collection_id, keys)
-        return replace(gone, replies=gone.replies + left, phrases=self._sweep_phrases())
+        return replace(gone, replies=gone.replies + left, texts=held, phrases=self._sweep_phrases())
 
     def finish(self) -> int:
         """Drop the phrases that nothing names any more; return the collection's version after this commit."""

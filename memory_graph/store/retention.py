@@ -14,7 +14,17 @@ from memory_graph.errors import InvalidInput, NotFound
 from memory_graph.store.forgetting import Erased, forget_keys
 from memory_graph.store.reading import filter_documents
 from memory_graph.store.rows import chunks, now
-from memory_graph.tables import collections, commits, documents, job_items, jobs, queries, retention_rules, tombstones
+from memory_graph.tables import (
+    collections,
+    commits,
+    documents,
+    job_items,
+    job_shares,
+    jobs,
+    queries,
+    retention_rules,
+    tombstones,
+)
 
 AgeOf = Literal["learned", "occurred"]
 MAX_DAYS = 365_000
@@ -165,7 +175,8 @@ def _drop_jobs(connection: Connection, days: int, moment: datetime) -> int:
     if not days:
         return 0
     old = select(jobs.c.id).where(jobs.c.finished_at < moment - timedelta(days=days))
-    connection.execute(delete(job_items).where(job_items.c.job_id.in_(old)))
+    for of_jobs in (job_items, job_shares):
+        connection.execute(delete(of_jobs).where(of_jobs.c.job_id.in_(old)))
     return connection.execute(delete(jobs).where(jobs.c.id.in_(old))).rowcount
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, Select, Table
+from sqlalchemy import Connection, Row, Select, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 T = TypeVar("T")
@@ -21,6 +21,14 @@ _AT_ONCE = 20_000  # rows
 def now() -> datetime:
     """Return the present moment in UTC."""
     return datetime.now(UTC)
+
+
+def database_now(connection: Connection) -> datetime:
+    """Return the present moment by the clock that all hosts share: the database server's, or SQLite's own host's."""
+    if connection.dialect.name == "sqlite":
+        return now()
+    moment: datetime = connection.execute(select(func.now())).scalar_one()
+    return moment
 
 
 def chunks(values: Sequence[T], size: int = IN_LIMIT) -> Iterator[Sequence[T]]:

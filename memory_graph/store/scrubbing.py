@@ -111,7 +111,7 @@ def scrub_items(connection: Connection, collection_id: int, keys: Sequence[str] 
     for some in chunks(item_ids):
         waiting = update(job_items).where(job_items.c.id.in_(some), job_items.c.state == "pending")
         connection.execute(waiting.values(state="cancelled"))
-        values = {"name": SCRUBBED, "error": None, "payload": None, "data": None}
+        values = {"name": SCRUBBED, "error": None, "payload": None, "data": None, "held": False}
         connection.execute(update(job_items).where(job_items.c.id.in_(some)).values(values))
     if item_ids or keys is None:
         # Why a job failed may quote what a model server said of a prompt.

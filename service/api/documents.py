@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from ingest.dedupe import Policy
 from ingest.files import SUFFIXES, suffix_of
 from ingest.formats.encodings import clean_text
-from ingest.jobs import document_items
+from ingest.jobs import PRIORITIES, document_items
 from ingest.lines import content_id
 from ingest.worker import live_workers
 from memory_graph.errors import InvalidInput, NotFound
@@ -33,6 +33,7 @@ from service.schemas import (
     DocumentsOut,
     JobOut,
     JobRef,
+    Priority,
 )
 from service.services import Parts, Services
 
@@ -63,6 +64,7 @@ async def learn(collection: str, body: DocumentsIn, parts: Parts) -> Any:
         document_items(documents),
         split=body.split,
         duplicates=body.duplicates or parts.settings.duplicates,
+        priority=PRIORITIES[body.priority],
     )
     if body.wait:
         job = await _wait(parts, submitted.job_id)
@@ -77,6 +79,7 @@ async def upload(
     files: list[UploadFile],
     parts: Parts,
     duplicates: Annotated[Policy | None, Form(description="What becomes of copies of what is there")] = None,
+    priority: Annotated[Priority, Form()] = "normal",
 ) -> JobRef:
     """Learn uploaded files; a file's id is its name. Files that cannot be taken are listed with the job."""
     limit = parts.settings.max_file_mb * MB
@@ -100,6 +103,7 @@ async def upload(
         items,
         failures=failures,
         duplicates=duplicates or parts.settings.duplicates,
+        priority=PRIORITIES[priority],
     )
     return JobRef(job_id=submitted.job_id)
 

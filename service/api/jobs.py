@@ -1,15 +1,17 @@
-"""Jobs: list, look at, follow, cancel, resume."""
+"""Jobs: list, look at, follow, cancel, resume, retry, remove."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from memory_graph.store.jobs import get_job, list_jobs
+from memory_graph.text import hash_text
 from service.schemas import JobOut, JobsOut
 from service.services import Parts
 
@@ -34,23 +36,30 @@ def show(job_id: str, parts: Parts) -> JobOut:
 
 # The dependency answers for an unknown job before the stream begins, while there still is a status to say so with.
 @router.get("/{job_id}/events", response_class=EventSourceResponse, dependencies=[Depends(show)])
-async def follow(job_id: str, parts: Parts) -> AsyncIterator[ServerSentEvent]:
-    """Follow a job: `progress` events while it runs, then one `done`."""
-    before = None
+async def follow(
+    job_id: str, parts: Parts, last_event_id: Annotated[str | None, Header()] = None
+) -> AsyncIterator[ServerSentEvent]:
+    """Follow a job: `progress` events while it runs, then one `done`.
+
+    An event's id names the state that it tells: who comes back with it as `Last-Event-ID` is told the next one.
+    """
+    before = last_event_id
     while True:
         job = await asyncio.to_thread(show, job_id, parts)
+        data = job.model_dump(mode="json")
+        state = hash_text(json.dumps(data, sort_keys=True))
         if job.finished_at is not None:
-            yield ServerSentEvent(event="done", data=job.model_dump(mode="json"))
+            yield ServerSentEvent(event="done", id=state, data=data)
             return
-        if job != before:
-            yield ServerSentEvent(event="progress", data=job.model_dump(mode="json"))
-            before = job
+        if state != before:
+            yield ServerSentEvent(event="progress", id=state, data=data)
+            before = state
         await asyncio.sleep(EVENT_S)
 
 
 @router.post("/{job_id}/cancel")
 def cancel(job_id: str, parts: Parts) -> JobOut:
-    """End a job: what it has committed stays, the rest is dropped."""
+    """End a job, or give up a failed one: what it has committed stays, the rest is dropped."""
     parts.jobs.cancel(job_id)
     return show(job_id, parts)
 
@@ -60,3 +69,16 @@ def resume(job_id: str, parts: Parts) -> JobOut:
     """Queue a failed job again for what it has left."""
     parts.jobs.resume(job_id)
     return show(job_id, parts)
+
+
+@router.post("/{job_id}/retry")
+def retry(job_id: str, parts: Parts) -> JobOut:
+    """Queue a job that has ended again for its failed items."""
+    parts.jobs.retry(job_id)
+    return show(job_id, parts)
+
+
+@router.delete("/{job_id}", status_code=204)
+def remove(job_id: str, parts: Parts) -> None:
+    """Remove a job that has ended, with the texts kept of its failed items; what it learned stays."""
+    parts.jobs.remove(job_id)

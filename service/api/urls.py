@@ -6,6 +6,7 @@ import asyncio
 
 from fastapi import APIRouter
 
+from ingest.jobs import PRIORITIES
 from ingest.sources import address_items, parse_address
 from memory_graph.errors import InvalidInput
 from service.schemas import JobRef, UrlsIn
@@ -36,5 +37,6 @@ async def learn_urls(collection: str, body: UrlsIn, parts: Parts) -> JobRef:
         address_items(addresses),
         split=body.split,
         duplicates=body.duplicates or parts.settings.duplicates,
+        priority=PRIORITIES[body.priority],
     )
     return JobRef(job_id=submitted.job_id)

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from ingest.dedupe import Policy
 from ingest.files import find_files
-from ingest.jobs import JobQueue, file_items, fingerprint_paths
+from ingest.jobs import PRIORITIES, JobQueue, file_items, fingerprint_paths
 from ingest.patterns import expand_path
 from ingest.sources import Address, address_items, is_address, parse_address
 from ingest.worker import Worker, live_workers
@@ -70,6 +70,9 @@ def ingest(
             show_default=False,
         ),
     ] = None,
+    priority: Annotated[
+        Literal["high", "normal", "low"], typer.Option(help="Before or after other jobs that wait.")
+    ] = "normal",
     estimate: Annotated[bool, typer.Option("--estimate", help="Only tell what it would take; learn nothing.")] = False,
     as_json: AsJson = False,
     data_dir: DataDir = None,
@@ -108,6 +111,7 @@ def ingest(
         fingerprint=fingerprint_paths(map(Path, given), split, addresses, policy),
         max_tokens=max_tokens,
         duplicates=policy,
+        priority=PRIORITIES[priority],
     )
     if submitted.resumed:
         console.print(f"Going on with the unfinished job {submitted.job_id}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -25,7 +26,7 @@ from service.settings import read_settings
 from service.wiring import open_database
 
 collections_app = typer.Typer(help="List, create and delete collections.", invoke_without_command=True)
-jobs_app = typer.Typer(help="List, show, cancel and resume ingestion jobs.", invoke_without_command=True)
+jobs_app = typer.Typer(help="List, show, cancel, resume, retry and remove ingestion jobs.", invoke_without_command=True)
 
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
@@ -107,7 +108,8 @@ def list_jobs(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     if not found:
         out.print("No jobs yet.")
         return
-    table = Table("Job", "Collection", "State", "Documents", "Passages", "Known", "Failed", "Created (UTC)")
+    headings = ("Job", "Collection", "State", "Documents", "Passages", "Known", "Failed", "Created (UTC)", "Progress")
+    table = Table(*headings)
     for job in found:
         counts = (job.progress.documents, job.progress.passages, job.progress.known, job.progress.failed)
         table.add_row(
@@ -116,6 +118,7 @@ def list_jobs(as_json: AsJson = False, data_dir: DataDir = None) -> None:
             job.state,
             *(f"{count:,}" for count in counts),
             f"{job.created_at:%Y-%m-%d %H:%M:%S}",
+            pace(job),
         )
     out.print(table)
 
@@ -140,6 +143,9 @@ def show(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None) -> No
         out.print(f"Passages: {changes.added} added, {changes.removed} removed, {changes.kept} kept")
     for line in describe_copies(job):
         out.print(line, markup=False)
+    if job.state in ("queued", "running"):
+        out.print(f"Priority {job.priority}; at work: {', '.join(job.workers) or 'nobody'}")
+        out.print(pace(job), highlight=False)
     if job.seconds:
         out.print("Seconds by stage: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in job.seconds.items()))
     tokens = job.tokens
@@ -152,11 +158,13 @@ def show(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None) -> No
         out.print(f"  [red]{escape(failure.name)}[/red] ({failure.reason}): {escape(failure.error)}")
     if job.error:
         out.print(f"[red]{escape(job.error)}[/red]")
+    if job.finished_at and progress.retryable:
+        out.print(f"{progress.retryable} items can be tried again: `sharpwave jobs retry {job.id}`")
 
 
 @jobs_app.command("cancel")
 def cancel(job_id: JobId, data_dir: DataDir = None) -> None:
-    """End a job; what it has committed stays."""
+    """End a job, or give up a failed one; what it has committed stays."""
     JobQueue(open_database(read_settings(data_dir=data_dir))).cancel(job_id)
     console.print(f"Cancelled job {job_id}; what it had learned stays.")
 
@@ -166,3 +174,26 @@ def resume(job_id: JobId, data_dir: DataDir = None) -> None:
     """Queue a failed job again for what it has left."""
     JobQueue(open_database(read_settings(data_dir=data_dir))).resume(job_id)
     console.print(f"Job {job_id} waits for a worker.")
+
+
+@jobs_app.command("retry")
+def retry(job_id: JobId, data_dir: DataDir = None) -> None:
+    """Queue a job that has ended again for its failed items."""
+    items = JobQueue(open_database(read_settings(data_dir=data_dir))).retry(job_id)
+    console.print(f"Job {job_id} waits for a worker; {items} failed items are tried again.")
+
+
+@jobs_app.command("remove")
+def remove(job_id: JobId, data_dir: DataDir = None) -> None:
+    """Remove a job that has ended from the list; what it learned stays."""
+    JobQueue(open_database(read_settings(data_dir=data_dir))).remove(job_id)
+    console.print(f"Removed job {job_id}; what it had learned stays.")
+
+
+def pace(job: JobOut) -> str:
+    """Return how fast a running job goes and how long it may still take."""
+    if job.passages_per_s is None:
+        return ""
+    done = job.progress.bytes / job.progress.total_bytes if job.progress.total_bytes else 0.0
+    left = "" if job.seconds_left is None else f", about {timedelta(seconds=round(job.seconds_left))} left"
+    return f"{done:.0%}, {job.passages_per_s:.1f} passages/s{left}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.installation import Installation, Ran, Server
+from tests.postgres import PostgresServer, start_postgres
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +55,11 @@ def start_server() -> Iterator[Callable[..., Server]]:
     for server in servers:
         server.client.close()
         server.installation.end()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the session."""
+    server = start_postgres()
+    yield server
+    server.close()

@@ -41,6 +41,8 @@ VERBS = [
     ["jobs", "show"],
     ["jobs", "cancel"],
     ["jobs", "resume"],
+    ["jobs", "retry"],
+    ["jobs", "remove"],
     ["graph"],
     ["graph", "ego"],
     ["graph", "path"],
@@ -148,8 +150,9 @@ def test_jobs_are_listed_and_shown(learned: tuple[Installation, Ran]) -> None:
     assert ran.json["id"] in [job["id"] for job in listed]
     assert installation.run("jobs", "show", ran.json["id"], "--json").json == ran.json
     assert "does not exist" in installation.run("jobs", "show", "none", status=1).err
-    assert "only an unfinished job" in installation.run("jobs", "cancel", ran.json["id"], status=1).err
+    assert "only an unfinished or failed job" in installation.run("jobs", "cancel", ran.json["id"], status=1).err
     assert "only a failed job" in installation.run("jobs", "resume", ran.json["id"], status=1).err
+    assert "no failed item" in installation.run("jobs", "retry", ran.json["id"], status=1).err
 
 
 @pytest.mark.parametrize("noun", ["collections", "jobs", "models"])

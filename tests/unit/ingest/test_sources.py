@@ -22,7 +22,8 @@ from ingest.stores import parse_store_rules
 from ingest.web_addresses import parse_host_rules
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, UnreadableDocument
-from memory_graph.store.jobs import Item, Job, pending_items, replace_item
+from memory_graph.store.jobs import Item, Job, replace_item
+from memory_graph.store.shares import Share, take_item
 from memory_graph.tables import documents, job_items
 from memory_graph.types import Document
 from retrieval.testing import HashEmbedder
@@ -230,19 +231,25 @@ def test_a_prefix_becomes_an_item_for_each_object(database: Database, store: Any
     assert job.size == sum(len(b"They rise at a.") for _ in "abc") + 10_001
 
 
+def _take(database: Database, after: int) -> Item | None:
+    with database.write() as connection:
+        return take_item(connection, Share(job_id="job-1", number=1), after=after, suspect_from=9)
+
+
 def test_a_prefix_is_expanded_once_whatever_interrupts_the_job(database: Database, store: Any) -> None:
     for n in range(5):
         store.pipe(f"/library/{n}.txt", b"They rise at %d." % n)
     params = _params()
     _submit(database, "memory://library/", params=params)
-    with database.read() as connection:
-        (listing,) = pending_items(connection, "job-1", after=0, limit=10)
+    listing = _take(database, 0)
+    assert listing is not None
     sources = Sources(database, params)
     assert list(sources.read(listing, FileReader(LIMITS))) == []
     # A worker that was taken for dead goes on where it stood, and lists once more.
     assert list(sources.read(listing, FileReader(LIMITS))) == []
-    with database.read() as connection:
-        items = pending_items(connection, "job-1", after=0, limit=10)
+    items: list[Item] = []
+    while (item := _take(database, items[-1].id if items else 0)) is not None:
+        items.append(item)
     assert [one.name for one in items] == [f"memory://library/{n}.txt" for n in range(5)]
     assert [dict(one.payload or {}) for one in items] == [{"url": one.name} for one in items]
     job = _learn(database, params)

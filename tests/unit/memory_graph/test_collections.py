@@ -27,6 +27,7 @@ from memory_graph.store.queries import add_queries
 from memory_graph.store.replies import Reply, write_replies
 from memory_graph.store.retention import Rule, put_rule
 from memory_graph.store.rows import now
+from memory_graph.store.shares import begin_run
 from memory_graph.tables import metadata, passages
 from tests.unit.factories import (
     commit_documents,
@@ -50,6 +51,7 @@ def _fill(database: Database, name: str) -> int:
     forget_document(database, collection.id, "gone")
     new_job(database, [NewItem(kind="document", name="d", size=1)], job_id=f"job-{name}", collection=name)
     with database.write() as connection:
+        begin_run(connection, f"job-{name}")
         reply = Reply(prompt_hash="p", text_hash="t", document="d", text="{}")
         write_replies(connection, collection.id, f"job-{name}", [reply])
         query = {

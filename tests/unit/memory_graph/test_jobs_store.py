@@ -16,7 +16,6 @@ from memory_graph.store.jobs import (
     add_failures,
     advance_item,
     beat,
-    count_attempt,
     create_job,
     end_job,
     find_unfinished,
@@ -28,13 +27,12 @@ from memory_graph.store.jobs import (
     list_workers,
     note_time,
     note_version,
-    pending_items,
     remove_worker,
-    requeue_job,
     restart_job,
     start_job,
 )
 from memory_graph.store.rows import now
+from memory_graph.store.shares import Share, begin_run, begin_share, leave_share, take_item
 from memory_graph.tables import job_items, jobs, workers
 from tests.unit.factories import find_job, new_collection, new_job
 
@@ -104,46 +102,33 @@ def test_the_list_of_failures_is_bounded_but_the_count_is_not(database: Database
     assert [failure.name for failure in job.failures] == ["0", "1", "2", "3"]
 
 
-def test_pending_items_come_in_order_after_a_place(database: Database, job_id: str) -> None:
-    first, second, third = _ids(database, job_id)
+def test_a_pending_item_is_told_from_one_that_ended(database: Database, job_id: str) -> None:
+    first, second, _ = _ids(database, job_id)
     with database.write() as connection:
         finish_item(connection, second)
-        left = pending_items(connection, job_id, after=0, limit=10)
-        assert [item.id for item in left] == [first, third]
-        assert [item.id for item in pending_items(connection, job_id, after=first, limit=10)] == [third]
-        assert [item.id for item in pending_items(connection, job_id, after=0, limit=1)] == [first]
         assert is_pending(connection, first)
         assert not is_pending(connection, second)
         assert not is_pending(connection, 10**6)
-    assert (left[0].kind, left[0].name, left[0].size, left[0].payload) == ("document", "first", 10, ITEMS[0].payload)
 
 
-@pytest.mark.parametrize("failure", [None, Failure(name="first", reason="poison", error="e")])
-def test_ending_an_item_erases_its_text(database: Database, job_id: str, failure: Failure | None) -> None:
+def test_ending_an_item_erases_its_text(database: Database, job_id: str) -> None:
     first, second, _ = _ids(database, job_id)
     with database.write() as connection:
-        finish_item(connection, first, failure)
-        finish_item(connection, second, failure)
+        finish_item(connection, first)
+        finish_item(connection, second)
         rows = connection.execute(select(job_items.c.payload, job_items.c.data).where(job_items.c.id <= second)).all()
     assert [tuple(row) for row in rows] == [(None, None), (None, None)]
 
 
-def test_attempts_are_counted_and_forgiven_on_progress(database: Database, job_id: str) -> None:
+def test_attempts_are_forgiven_on_progress(database: Database, job_id: str) -> None:
     first, second, third = _ids(database, job_id)
-
-    def attempts() -> list[int]:
-        with database.read() as connection:
-            return [item.attempts for item in pending_items(connection, job_id, after=0, limit=9)]
-
     with database.write() as connection:
-        for item in (first, first, second, second, third):
-            count_attempt(connection, item)
-    assert attempts() == [2, 2, 1]
-    with database.write() as connection:
+        connection.execute(update(job_items).values(attempts=3))
         advance_item(connection, first, documents=1, known=0, passages=1, done=1)
         advance_item(connection, second, documents=0, known=0, passages=0, done=0)
         advance_item(connection, third, documents=0, known=1, passages=0, done=1)
-    assert attempts() == [0, 2, 0]
+        attempts = connection.execute(select(job_items.c.attempts).order_by(job_items.c.id)).scalars().all()
+    assert attempts == [0, 3, 0]
 
 
 def test_a_job_starts_once_and_may_wait_again(database: Database, job_id: str) -> None:
@@ -153,7 +138,9 @@ def test_a_job_starts_once_and_may_wait_again(database: Database, job_id: str) -
     assert started.state == "running"
     assert started.started_at is not None
     with database.write() as connection:
-        requeue_job(connection, job_id)
+        share = begin_run(connection, job_id)
+        begin_share(connection, share, "w")
+        leave_share(connection, share)
         assert job_head(connection, job_id)["state"] == "queued"
         start_job(connection, job_id)
     assert find_job(database, job_id).started_at == started.started_at
@@ -165,7 +152,7 @@ def test_a_job_that_ended_does_not_start_or_end_again(database: Database, job_id
         assert end_job(connection, job_id, state, "why")
         assert not end_job(connection, job_id, "succeeded")
         start_job(connection, job_id)
-        requeue_job(connection, job_id)
+        leave_share(connection, Share(job_id=job_id, number=1))
     job = find_job(database, job_id)
     assert (job.state, job.error) == (state, "why")
     assert job.finished_at is not None
@@ -188,7 +175,7 @@ def test_cancelling_erases_staged_texts_and_failing_keeps_them(database: Databas
     cancelled = find_job(database, "other")
     assert (cancelled.pending, cancelled.items) == (0, 3)
     with database.write() as connection:
-        assert pending_items(connection, "other", after=0, limit=9) == []
+        assert take_item(connection, Share(job_id="other", number=1), after=0, suspect_from=2) is None
 
 
 def test_an_equal_request_finds_its_unfinished_job(database: Database) -> None:
@@ -230,14 +217,14 @@ def test_the_newest_of_equal_unfinished_jobs_is_found(database: Database) -> Non
     assert row["id"] == "new"
 
 
-def test_only_a_failed_job_runs_again(database: Database, job_id: str) -> None:
+def test_only_a_job_that_ended_runs_again(database: Database, job_id: str) -> None:
     with database.write() as connection:
         assert restart_job(connection, job_id) is None
         end_job(connection, job_id, "failed", "why")
         assert restart_job(connection, job_id) == 2
         job = get_job(connection, job_id)
         assert (job.state, job.error, job.finished_at, job.pending) == ("queued", None, None, 3)
-        end_job(connection, job_id, "failed")
+        end_job(connection, job_id, "succeeded")
         assert restart_job(connection, job_id) == 3
         end_job(connection, job_id, "cancelled")
         assert restart_job(connection, job_id) is None

@@ -22,6 +22,7 @@ from ingest.pipeline import Learner
 from ingest.splitter import SplitParams, Splitter
 from memory_graph.errors import GeneratorTimeout, GeneratorUnavailable
 from memory_graph.store import jobs as job_store
+from memory_graph.text import hash_text
 from memory_graph.types import Extraction, Mention
 from retrieval.generator import Completion, Delta, Message
 from retrieval.testing import HashEmbedder, ScriptedGenerator
@@ -670,8 +671,41 @@ def test_a_failed_job_is_resumed(memory: Memory) -> None:
     assert memory.get().json()["documents"] == 1
 
 
+def test_a_job_that_ended_is_retried_and_removed(memory: Memory) -> None:
+    files = [("files", ("broken.jsonl", b"not json")), ("files", ("fine.txt", b"Maren Quill."))]
+    job_id = memory.service.client.post(f"{memory.path}/files", files=files).json()["job_id"]
+    path = f"/v1/jobs/{job_id}"
+    assert_problem(memory.service.client.post(f"{path}/retry"), 409, "conflict")
+    assert_problem(memory.service.client.delete(path), 409, "conflict")
+    memory.service.learn_waiting()
+    progress = memory.service.job(job_id)["progress"]
+    assert (progress["documents"], progress["failed"], progress["retryable"]) == (1, 1, 1)
+    retried = memory.service.client.post(f"{path}/retry")
+    assert (retried.status_code, retried.json()["state"]) == (200, "queued")
+    memory.service.learn_waiting()
+    job = memory.service.job(job_id)
+    assert (job["progress"]["documents"], job["progress"]["failed"]) == (1, 1)
+    assert job["failures"][0]["reason"] == "not_json"
+    assert memory.service.client.delete(path).status_code == 204
+    assert_problem(memory.service.client.get(path), 404, "not_found")
+    assert memory.get().json()["documents"] == 1
+
+
+def test_a_job_says_its_priority(memory: Memory) -> None:
+    given = memory.post("documents", documents=[HARBOUR], priority="high").json()["job_id"]
+    files = [("files", ("a.txt", b"one"))]
+    uploaded = memory.service.client.post(f"{memory.path}/files", files=files, data={"priority": "low"})
+    plain = memory.post("documents", documents=[HARBOUR]).json()["job_id"]
+    jobs = [memory.service.job(job_id) for job_id in (given, uploaded.json()["job_id"], plain)]
+    assert [job["priority"] for job in jobs] == ["high", "low", "normal"]
+    assert {tuple(job["workers"]) for job in jobs} == {()}
+    assert_problem(memory.post("documents", documents=[HARBOUR], priority="top"), 422, "invalid_input", "priority")
+    memory.service.learn_waiting()
+
+
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", ""), ("GET", "/events"), ("POST", "/cancel"), ("POST", "/resume")]
+    ("method", "path"),
+    [("GET", ""), ("GET", "/events"), ("POST", "/cancel"), ("POST", "/resume"), ("POST", "/retry"), ("DELETE", "")],
 )
 def test_unknown_jobs(service: Service, method: str, path: str) -> None:
     assert_problem(service.client.request(method, f"/v1/jobs/none{path}"), 404, "not_found")
@@ -692,6 +726,27 @@ def test_the_events_of_a_job(memory: Memory) -> None:
     # A job that has ended has nothing left to follow.
     again = read_events(memory.service.client.get(f"/v1/jobs/{job_id}/events"))
     assert [name for name, _ in again] == ["done"]
+
+
+def test_events_go_on_after_a_break_and_are_kept_open(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.05)
+    job_id = memory.post("documents", documents=[HARBOUR]).json()["job_id"]
+    seen = threading.Timer(0.7, memory.service.learn_waiting)
+    seen.start()
+    text = memory.service.client.get(f"/v1/jobs/{job_id}/events").text
+    seen.join()
+    assert ": ping" in text
+    ids = [line.removeprefix("id: ") for line in text.splitlines() if line.startswith("id: ")]
+    assert len(set(ids)) == len(ids) >= 2
+    # The state that was told last is not told again, unless it is the end.
+    waiting = memory.post("documents", documents=[MILL]).json()["job_id"]
+    later = threading.Timer(0.7, memory.service.learn_waiting)
+    first = hash_text(json.dumps(memory.service.job(waiting), sort_keys=True))
+    later.start()
+    rest = memory.service.client.get(f"/v1/jobs/{waiting}/events", headers={"Last-Event-ID": first}).text
+    later.join()
+    assert first not in rest
+    assert "event: done" in rest
 
 
 # Search

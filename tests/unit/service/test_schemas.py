@@ -43,6 +43,7 @@ def test_a_job_of_files() -> None:
         "near": 1,
         "skipped": 1,
         "failed": 1,
+        "retryable": 0,
         "bytes": 60,
         "total_bytes": 100,
     }
