@@ -19,8 +19,8 @@ from ingest.jobs import JobQueue, document_items
 from memory_graph import database as database_module
 from memory_graph.database import Database, schema_state, upgrade_schema
 from memory_graph.store.collections import get_collection
+from memory_graph.store.forgetting import Selection, forget
 from memory_graph.store.jobs import Job, get_job
-from memory_graph.store.learning import forget_document
 from memory_graph.tables import job_shares, metadata, workers
 from memory_graph.types import Document
 from retrieval.search import Searcher, SearchRequest
@@ -131,7 +131,7 @@ def test_what_is_learned_is_found_at_once_and_forgotten_whole(
     assert search(searcher, "On day 3 Ada Quill counted 21 gulls at Mast 3.") == ["note-3"]
     with database.write() as connection:
         collection = get_collection(connection, COLLECTION)
-        forgotten = forget_document(connection, collection.id, "note-3")
+        forgotten = forget(connection, collection.id, Selection(key="note-3"))
     assert (forgotten.passages, forgotten.phrases) == (1, 1)  # its title
     assert search(searcher, "On day 3 Ada Quill counted 21 gulls at Mast 3.") != ["note-3"]
     content = content_of(database, COLLECTION)
