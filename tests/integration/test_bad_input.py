@@ -24,12 +24,13 @@ def ids(installation: Installation) -> set[str]:
 
 
 def assert_nothing_is_half_written(installation: Installation) -> None:
-    """Every passage has its document, its vector and, as spaCy gave it, its mentions; nothing is staged but for a retry."""
+    """Every passage has its document, its vector and, as spaCy gave it, its mentions; what is staged may be retried."""
     questions = (
         "SELECT count(*) FROM documents d WHERE NOT EXISTS (SELECT 1 FROM passages p WHERE p.document_id = d.id)",
         "SELECT count(*) FROM passages p WHERE NOT EXISTS (SELECT 1 FROM embeddings e WHERE e.text_hash = p.text_hash)",
         "SELECT count(*) FROM phrases h WHERE NOT EXISTS (SELECT 1 FROM mentions m WHERE m.phrase_id = h.id)",
-        "SELECT count(*) FROM job_items WHERE state != 'pending' AND NOT held AND (data IS NOT NULL OR payload != 'null')",
+        "SELECT count(*) FROM job_items WHERE state != 'pending' AND NOT held "
+        "AND (data IS NOT NULL OR payload != 'null')",
     )
     assert [installation.value(question) for question in questions] == [0, 0, 0, 0]
 
