@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -31,8 +32,8 @@ class IngestReport:
 
     ``embed_alone_per_s`` counts the vectors of as many names as the pipeline made for a passage. ``overhead`` is how
     much longer the pipeline took than its slowest stage alone would have, as a share of that. ``memory_mb`` is what
-    this process held after the first tenth of the passages and at the end. ``seconds`` are those that the pipeline's
-    stages took; extraction runs beside the others, in its own process.
+    this process held after each tenth of the passages, where the system says so. ``seconds`` are those that the
+    pipeline's stages took; extraction runs beside the others, in its own process.
     """
 
     files: int
@@ -99,7 +100,7 @@ def bench_ingest(
     passages = max(1, job.passages)
     embed_per_s = 1 / (embed_s / len(chosen) + name_s * n_names / passages)
     extract_per_s = len(chosen) / extract_s
-    tenth = next((number for number, (_, done) in enumerate(seen[1:]) if done >= passages / 10), 0)
+    tenths = [bisect_left([done for _, done in seen[1:]], passages * tenth / 10) for tenth in range(1, 11)]
     return IngestReport(
         files=len(files),
         passages=job.passages,
@@ -110,7 +111,7 @@ def bench_ingest(
         split_alone_per_s=len(split) / split_s,
         total_s=total_s,
         overhead=total_s * min(embed_per_s, extract_per_s) / passages - 1,
-        memory_mb=[memory[tenth], memory[-1]],
+        memory_mb=[memory[min(place, len(memory) - 1)] for place in tenths],
         seconds=dict(job.seconds),
         deciles_per_s=_deciles(seen, job.passages),
     )

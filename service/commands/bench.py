@@ -77,8 +77,8 @@ def bench_ingestion(
     out.print(table)
     out.print("Seconds by stage: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in report.seconds.items()))
     out.print(f"Over the slowest stage alone: {report.overhead:+.0%}")
-    told = ["unknown" if mb is None else f"{mb:,.0f} MB" for mb in report.memory_mb]
-    out.print(f"Memory of this process: {told[0]} after the first tenth, {told[1]} at the end")
+    told = ["?" if mb is None else f"{mb:,.0f}" for mb in report.memory_mb]
+    out.print(f"MB of this process by tenth of the run: {', '.join(told)}", highlight=False)
     out.print("Passages/s by tenth of the run: " + ", ".join(f"{rate:.0f}" for rate in report.deciles_per_s))
 
 
