@@ -24,7 +24,7 @@ from memory_graph.store.purges import Purge
 from retrieval.search import Mode, Searcher, SearchRequest
 from service.forgetting_schemas import CheckOut, ProofOut, PurgeOut
 from service.local import find_service
-from service.schemas import SearchOut
+from service.recall_schemas import SearchOut
 from service.settings import Settings
 from service.wiring import open_searcher
 

@@ -25,7 +25,7 @@ from memory_graph.store.reading import document_passages, get_document, list_doc
 from memory_graph.store.updating import document_history
 from memory_graph.types import Document
 from service.forgetting_schemas import ForgottenOut
-from service.schemas import (
+from service.learning_schemas import (
     DocumentDetailOut,
     DocumentIn,
     DocumentOut,

@@ -12,7 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from memory_graph.store.jobs import get_job, list_jobs
 from memory_graph.text import hash_text
-from service.schemas import JobOut, JobsOut
+from service.learning_schemas import JobOut, JobsOut
 from service.services import Parts
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])

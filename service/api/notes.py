@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from memory_graph.store.collections import get_collection
 from memory_graph.store.notes import forget_note, list_notes
-from service.schemas import KeptNoteOut, KeptNotesOut
+from service.recall_schemas import KeptNoteOut, KeptNotesOut
 from service.services import Parts
 
 router = APIRouter(prefix="/v1/collections", tags=["notes"])

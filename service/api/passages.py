@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from memory_graph.errors import NotFound
 from memory_graph.store.collections import get_collection
 from memory_graph.store.neighbours import get_passage, read_neighbours
-from service.schemas import PassageDetailOut
+from service.learning_schemas import PassageDetailOut
 from service.services import Parts
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["passages"])

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from memory_graph.store.queries import get_query, list_queries
-from service.schemas import QueriesOut, QueryDetailOut, QueryLogOut
+from service.recall_schemas import QueriesOut, QueryDetailOut, QueryLogOut
 from service.services import Parts
 
 router = APIRouter(prefix="/v1/queries", tags=["queries"])

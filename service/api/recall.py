@@ -15,7 +15,7 @@ from retrieval.ask import ask, begin, finish
 from retrieval.strategies.task import Note, Task
 from service.errors import problem_of_fault
 from service.hanging_up import unless_gone
-from service.schemas import HitOut, NoteOut, QueryIn, QueryOut, SearchIn, SearchOut
+from service.recall_schemas import HitOut, NoteOut, QueryIn, QueryOut, SearchIn, SearchOut
 from service.services import Parts, Services
 from service.wiring import answer_params
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from ingest.jobs import PRIORITIES
 from ingest.sources import address_items, parse_address
 from memory_graph.errors import InvalidInput
-from service.schemas import JobRef, UrlsIn
+from service.learning_schemas import JobRef, UrlsIn
 from service.services import Parts
 from service.wiring import source_params
 

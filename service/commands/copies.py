@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.schemas import JobOut
+from service.learning_schemas import JobOut
 
 MAX_SHOWN = 20
 

@@ -29,7 +29,8 @@ from memory_graph.store.jobs import Failure, Job, get_job, list_workers
 from service.commands.copies import describe_copies
 from service.commands.estimate import report_estimate
 from service.commands.output import AsJson, DataDir, console, print_json
-from service.schemas import COLLECTION_NAME, JobOut, JobRef
+from service.learning_schemas import JobOut, JobRef
+from service.schemas import COLLECTION_NAME
 from service.settings import Settings, read_settings
 from service.wiring import make_worker, open_database, source_params
 

@@ -21,7 +21,8 @@ from memory_graph.store.collections import (
 )
 from service.commands.copies import describe_copies
 from service.commands.output import AsJson, DataDir, console, out, print_json
-from service.schemas import COLLECTION_NAME, CollectionOut, CollectionsOut, JobOut, JobsOut
+from service.learning_schemas import JobOut, JobsOut
+from service.schemas import COLLECTION_NAME, CollectionOut, CollectionsOut
 from service.settings import read_settings
 from service.wiring import open_database
 

@@ -24,7 +24,7 @@ from service.app import DEFAULT_COLLECTION, ensure_default_collection
 from service.commands.output import AsJson, CollectionOption, DataDir, console, out, print_json
 from service.local import find_service
 from service.query_log import QueryLog
-from service.schemas import QueryIn, QueryOut, SearchIn, SearchOut
+from service.recall_schemas import QueryIn, QueryOut, SearchIn, SearchOut
 from service.settings import Settings, read_settings
 from service.wiring import answer_params, make_fact_filter, open_database, open_generator, open_searcher
 

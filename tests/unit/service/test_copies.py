@@ -17,7 +17,7 @@ from retrieval.testing import HashEmbedder, ScriptedGenerator
 from service.app import create_app
 from service.cli import app as cli
 from service.commands.copies import describe_copies
-from service.schemas import JobOut
+from service.learning_schemas import JobOut
 from service.services import Services
 from service.settings import Settings, read_settings
 from tests.unit.service.test_api import assert_problem, make_learner

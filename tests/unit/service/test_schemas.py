@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from memory_graph.store.jobs import Failure, Job
 from retrieval.search import SearchRequest
-from service.schemas import DocumentIn, JobOut, QueryIn, SearchIn
+from service.learning_schemas import DocumentIn, JobOut
+from service.recall_schemas import QueryIn, SearchIn
 
 MOMENT = datetime(2026, 1, 31, tzinfo=UTC)
 

@@ -1,0 +1,193 @@
+"""The shapes of searches, questions, answers, notes and their log over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from memory_graph.types import Citation, Hit
+from retrieval.ask import Asked
+from retrieval.search import Mode, Rerank, SearchRequest, SearchResult
+from retrieval.strategies.task import Strategy
+from service.schemas import In, Out, Question, StorableJson
+
+
+class SearchOptions(In):
+    top_k: Annotated[int, Field(ge=1, le=1000)] = 10
+    mode: Mode = "graph"
+    rerank: Rerank | None = None
+    filter: StorableJson = Field(default_factory=dict)
+    min_version: Annotated[int, Field(ge=0)] = 0
+    trace: bool = False
+
+    def request_for(self, query: str) -> SearchRequest:
+        return SearchRequest(
+            query=query,
+            top_k=self.top_k,
+            mode=self.mode,
+            rerank=self.rerank,
+            filter=self.filter,
+            min_version=self.min_version,
+        )
+
+
+class SearchIn(SearchOptions):
+    query: Question
+
+    def to_request(self) -> SearchRequest:
+        return self.request_for(self.query)
+
+
+class HitOut(Out):
+    passage_id: int
+    document_id: str
+    title: str
+    text: str
+    score: float
+    rank: int
+    ordinal: int
+    heading: str
+    page: int | None
+    source: str | None
+    occurred_at: datetime | None
+    duplicates: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, hit: Hit) -> HitOut:
+        return cls.model_validate(hit)
+
+
+class StageOut(Out):
+    name: str
+    ms: float
+    detail: dict[str, Any]
+
+
+class SearchOut(Out):
+    hits: list[HitOut]
+    version: int
+    fallback_reason: str | None
+    timings_ms: dict[str, float]
+    trace: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, result: SearchResult, *, trace: bool) -> SearchOut:
+        stages = [StageOut.model_validate(stage).model_dump() for stage in result.stages]
+        return cls(
+            hits=[HitOut.of(hit) for hit in result.hits],
+            version=result.version,
+            fallback_reason=result.fallback_reason,
+            timings_ms=result.timings_ms,
+            trace={"stages": stages} if trace else None,
+        )
+
+
+class QueryIn(SearchOptions):
+    question: Question
+    top_k: Annotated[int, Field(ge=1, le=1000)] = 5
+    strategy: Strategy = "direct"
+    order: Literal["edges", "best_first", "document"] = "edges"
+    warm_start: Annotated[
+        bool, Field(description="Strategy `notes`: begin with what was noted for a question much like this one.")
+    ] = False
+    stream: bool = False
+
+    def to_request(self) -> SearchRequest:
+        return self.request_for(self.question)
+
+
+class CitationOut(Out):
+    n: int
+    passage_id: int
+    document_id: str
+    title: str
+    quote: str
+    supported: bool
+
+    @classmethod
+    def of(cls, citation: Citation) -> CitationOut:
+        return cls.model_validate(citation)
+
+
+class UsageOut(Out):
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    calls: int
+
+
+class NoteOut(Out):
+    text: str
+    passage_ids: list[int]
+    question: str
+    kept: bool
+
+
+class KeptNoteOut(Out):
+    id: int
+    query_id: str
+    question: str
+    text: str
+    version: int
+    passage_ids: list[int]
+    created_at: datetime
+
+
+class KeptNotesOut(Out):
+    notes: list[KeptNoteOut]
+
+
+class QueryOut(Out):
+    query_id: str
+    answer: str
+    found: bool
+    extractive: bool
+    citations: list[CitationOut]
+    hits: list[HitOut]
+    notes: list[NoteOut]
+    strategy: str
+    usage: UsageOut
+    version: int
+    timings_ms: dict[str, float]
+    fallback_reason: str | None
+    trace: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, asked: Asked, query_id: str, *, trace: bool) -> QueryOut:
+        return cls(
+            query_id=query_id,
+            answer=asked.answer.text,
+            found=asked.answer.found,
+            extractive=asked.answer.extractive,
+            citations=[CitationOut.of(citation) for citation in asked.answer.citations],
+            hits=[HitOut.of(hit) for hit in asked.found.hits],
+            notes=[NoteOut.model_validate(note) for note in asked.notes],
+            strategy=asked.strategy,
+            usage=UsageOut.model_validate(asked.usage),
+            version=asked.found.version,
+            timings_ms=asked.timings_ms,
+            fallback_reason=asked.fallback_reason,
+            trace=asked.trace() if trace else None,
+        )
+
+
+class QueryLogOut(Out):
+    id: str
+    collection: str
+    question: str
+    answer: str
+    found: bool
+    fallback_reason: str | None
+    version: int
+    milliseconds: int
+    created_at: datetime
+
+
+class QueryDetailOut(QueryLogOut):
+    trace: dict[str, Any]
+
+
+class QueriesOut(Out):
+    queries: list[QueryLogOut]
