@@ -16,12 +16,11 @@ from pathlib import Path
 from queue import Full, Queue
 from threading import Event, Thread
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from ingest.batch import Batch, Computed, Prepared, fact_keys, failure_of, learned_document, phrase_keys
+from ingest.batch import Batch, Computed, Prepared, failure_of, learned_document
 from ingest.dedupe import LeftOut, count_copy, find_original, leave_out, lost_original, sign
+from ingest.embedding import embed_facts, embed_passages, embed_phrases
 from ingest.extracting import ExtractionRun, Finding, JobExtractor, PassageText
 from ingest.file_reader import FileReader
 from ingest.formats import ReadLimits
@@ -35,13 +34,12 @@ from memory_graph.store import shares
 from memory_graph.store.collections import bind_embedder
 from memory_graph.store.extractions import known_extractions
 from memory_graph.store.jobs import Failure, Item
-from memory_graph.store.learning import Commit, known_hashes, known_vectors
-from memory_graph.store.phrase_vectors import known_phrase_vectors
+from memory_graph.store.learning import Commit, known_hashes
 from memory_graph.store.replies import drop_replies_about
 from memory_graph.store.retrying import drop_held
 from memory_graph.store.shares import Share
 from memory_graph.text import hash_text
-from memory_graph.types import Document, FactKey
+from memory_graph.types import Document
 from retrieval.embedder import Embedder
 
 # A batch of nothing but known documents and failures ends here.
@@ -273,7 +271,7 @@ class Learner:
         job_id = share.job_id
         seconds = {"read": batch.read_s}
         start = time.perf_counter()
-        vectors = self._embed(collection_id, batch)
+        vectors = embed_passages(self._database, self._embedder, collection_id, batch)
         seconds["embed"] = time.perf_counter() - start
         start = time.perf_counter()
         found, seconds["extract"] = self._collect(job_id, batch, extraction)
@@ -282,9 +280,9 @@ class Learner:
         start = time.perf_counter()
         computed = Computed(vectors=vectors, findings=findings, made_by=self._made_by(extraction))
         if self._params.embed_facts:
-            computed.facts = self._embed_facts(found, batch)
+            computed.facts = embed_facts(self._embedder, found, batch)
         if self._params.embed_phrases:
-            computed.phrases = self._embed_phrases(collection_id, batch, findings)
+            computed.phrases = embed_phrases(self._database, self._embedder, collection_id, batch, findings)
         if self._params.embed_facts or self._params.embed_phrases:
             seconds["embed_names"] = time.perf_counter() - start
         start = time.perf_counter()
@@ -293,19 +291,6 @@ class Learner:
             seconds["commit"] = time.perf_counter() - start
             job_store.note_time(connection, job_id, seconds)
             shares.note_progress(connection, share, passages=batch.passages, bytes_done=done)
-
-    def _embed(self, collection_id: int, batch: Batch) -> dict[str, NDArray[np.float16]]:
-        inputs = {
-            text_hash: text
-            for one in batch.prepared
-            for text_hash, text in zip(one.text_hashes, one.inputs, strict=True)
-        }
-        with self._database.read() as connection:
-            vectors = known_vectors(connection, collection_id, list(inputs))
-        missing = [text_hash for text_hash in inputs if text_hash not in vectors]
-        computed = self._embedder.encode([inputs[text_hash] for text_hash in missing]).astype(np.float16)
-        vectors.update(zip(missing, computed, strict=True))
-        return vectors
 
     def _take_stored(self, collection_id: int, batch: Batch, extraction: ExtractionRun) -> None:
         """Take from the database what the same extractor found before in texts that are there."""
@@ -319,24 +304,6 @@ class Learner:
     def _made_by(self, extraction: ExtractionRun) -> str:
         """Return the hash of all that decides which mentions, facts and vectors of these come of a text."""
         return hash_text(extraction.made_by, str(self._params.embed_facts), str(self._params.embed_phrases))
-
-    def _embed_facts(self, found: Mapping[str, Finding], batch: Batch) -> dict[FactKey, NDArray[np.float16]]:
-        vectors = {key: vector for one in batch.stored.values() for key, vector in one.fact_vectors.items()}
-        keys = [key for key in fact_keys(found.values()) if key not in vectors]
-        vectors.update(
-            zip(keys, self._embedder.encode([" ".join(key) for key in keys]).astype(np.float16), strict=True)
-        )
-        return vectors
-
-    def _embed_phrases(
-        self, collection_id: int, batch: Batch, findings: Mapping[str, Finding]
-    ) -> dict[str, NDArray[np.float16]]:
-        keys = phrase_keys(batch.prepared, findings.values())
-        with self._database.read() as connection:
-            vectors = known_phrase_vectors(connection, collection_id, keys)
-        missing = [key for key in keys if key not in vectors]
-        vectors.update(zip(missing, self._embedder.encode(missing).astype(np.float16), strict=True))
-        return vectors
 
     def _collect(self, job_id: str, batch: Batch, extraction: ExtractionRun) -> tuple[dict[str, Finding], float]:
         if batch.extraction is None:
