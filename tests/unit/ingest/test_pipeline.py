@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import func, select, update
 
 from ingest.batch import TITLE_COUNT
-from ingest.extraction_pool import PooledExtraction
+from ingest.extraction_pool import Extracted, PooledExtraction
 from ingest.jobs import document_items, file_items
 from ingest.pipeline import JobEnded, Learner, PipelineParams
 from ingest.staging import document_from_json, document_to_json, hash_document
@@ -381,8 +382,17 @@ def test_a_cancelled_job_commits_nothing_more(database: Database) -> None:
 def test_a_collection_deleted_meanwhile_takes_no_commit(database: Database) -> None:
     from memory_graph.store.collections import delete_collection
 
+    class ReadAhead(CapitalsPool):
+        """Tells when a batch was read."""
+
+        def submit(self, texts: Sequence[str]) -> Future[Extracted]:
+            read.set()
+            return super().submit(texts)
+
+    read = Event()
     new_job(database, document_items(_documents("a")))
-    with _learner(database, batch_passages=100).open("job-1") as learn_next:
+    with _learner(database, batch_passages=100, extraction=ReadAhead()).open("job-1") as learn_next:
+        assert read.wait(30)
         with database.write() as connection:
             delete_collection(connection, "memory")
         with pytest.raises(NotFound):
