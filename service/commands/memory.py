@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -109,17 +110,18 @@ def list_jobs(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     if not found:
         out.print("No jobs yet.")
         return
-    headings = ("Job", "Collection", "State", "Documents", "Passages", "Known", "Failed", "Created (UTC)", "Progress")
-    table = Table(*headings)
+    # An id is there to be copied: it is never cut, so there is room for little else at 80 columns.
+    table = Table(
+        "Job", "Into", "State", "Documents", "Created (UTC)", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    table.columns[0].no_wrap = True
+    table.columns[4].min_width = len("2026-01-31")
     for job in found:
-        counts = (job.progress.documents, job.progress.passages, job.progress.known, job.progress.failed)
+        progress = job.progress
+        failed = f", {progress.failed:,} failed" if progress.failed else ""
+        state = f"{job.state} {pace(job)}".strip()
         table.add_row(
-            job.id,
-            job.collection,
-            job.state,
-            *(f"{count:,}" for count in counts),
-            f"{job.created_at:%Y-%m-%d %H:%M:%S}",
-            pace(job),
+            job.id, job.collection, state, f"{progress.documents:,}{failed}", f"{job.created_at:%Y-%m-%d %H:%M:%S}"
         )
     out.print(table)
 
