@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.integration.installation import Installation, Ran, Server
+from tests.killing import Crew
 from tests.postgres import PostgresServer, start_postgres
 
 
@@ -63,3 +65,17 @@ def postgres() -> Iterator[PostgresServer]:
     server = start_postgres()
     yield server
     server.close()
+
+
+@pytest.fixture
+def make_crew(url: str) -> Iterator[Callable[..., Crew]]:
+    """A function that makes a crew on the database of the test module's ``url``; all crews end with the test."""
+    made: list[Crew] = []
+
+    def make(**options: Any) -> Crew:
+        made.append(Crew(url, **options))
+        return made[-1]
+
+    yield make
+    for crew in made:
+        crew.close()

@@ -79,19 +79,6 @@ def database(url: str) -> Iterator[Database]:
     opened.close()
 
 
-@pytest.fixture
-def make_crew(url: str) -> Iterator[Callable[..., Crew]]:
-    made: list[Crew] = []
-
-    def make(**options: Any) -> Crew:
-        made.append(Crew(url, **options))
-        return made[-1]
-
-    yield make
-    for crew in made:
-        crew.close()
-
-
 def test_kills_change_nothing(
     database: Database, make_crew: Callable[..., Crew], files: list[Path], in_peace: tuple[dict[str, Any], Any]
 ) -> None:

@@ -54,19 +54,6 @@ def database(url: str) -> Iterator[Database]:
     opened.close()
 
 
-@pytest.fixture
-def make_crew(url: str) -> Iterator[Callable[..., Crew]]:
-    made: list[Crew] = []
-
-    def make(**options: Any) -> Crew:
-        made.append(Crew(url, **options))
-        return made[-1]
-
-    yield make
-    for crew in made:
-        crew.close()
-
-
 def submit(database: Database, *documents: Document, priority: int = 5) -> str:
     queue = JobQueue(database)
     job_id = queue.submit(COLLECTION, document_items(documents), priority=priority).job_id
