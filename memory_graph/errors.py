@@ -5,6 +5,7 @@
     SharpwaveError
     ├── InvalidInput              the caller's value is wrong; names the field and the fix
     ├── NotFound                  a collection, document, phrase, job or query that is not there
+    ├── Forbidden                 the caller may not do this
     ├── Conflict                  it exists already, or is in the wrong state
     ├── BudgetSpent               a job may spend no more tokens
     ├── UnreadableDocument        one document cannot be read; carries a stable reason
@@ -64,6 +65,12 @@ class NotFound(SharpwaveError):
         self.kind = kind
         self.name = name
         self.near = tuple(near)
+
+
+class Forbidden(SharpwaveError):
+    """The caller may not do this."""
+
+    code = "forbidden"
 
 
 class Conflict(SharpwaveError):

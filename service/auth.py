@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from memory_graph.errors import InvalidInput
+from service.access import ANYONE, FIRST
 from service.errors import problem
 from service.settings import Settings
 
@@ -46,6 +47,7 @@ class Gate:
         headers = Headers(scope=scope)
         refusal = self._refuse(scope["path"], headers)
         if refusal is None:
+            scope.setdefault("state", {})["caller"] = FIRST if self._key else ANYONE
             await self._app(scope, receive, send)
             return
         status, code, detail = refusal

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from memory_graph.errors import (
     BudgetSpent,
     Conflict,
+    Forbidden,
     GeneratorError,
     GeneratorTimeout,
     InvalidInput,
@@ -34,6 +35,7 @@ STATUSES: tuple[tuple[type[SharpwaveError], int], ...] = (
     (InvalidInput, 422),
     (UnreadableDocument, 422),
     (NotFound, 404),
+    (Forbidden, 403),
     (Conflict, 409),
     (BudgetSpent, 409),
     (GeneratorTimeout, 504),

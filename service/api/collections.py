@@ -11,13 +11,14 @@ from memory_graph.store.collections import (
     get_collection,
     list_collections,
 )
+from service.access import ADMINS, FOLLOWS, WRITES
 from service.schemas import CollectionIn, CollectionOut, CollectionsOut
 from service.services import Parts
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 
 
-@router.get("")
+@router.get("", dependencies=[FOLLOWS])
 def list_all(parts: Parts) -> CollectionsOut:
     """List the collections by name, with what each holds."""
     with parts.database.read() as connection:
@@ -28,7 +29,7 @@ def list_all(parts: Parts) -> CollectionsOut:
     return CollectionsOut(collections=found)
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, dependencies=[WRITES])
 def create(body: CollectionIn, parts: Parts) -> CollectionOut:
     """Create an empty collection."""
     with parts.database.write() as connection:
@@ -36,7 +37,7 @@ def create(body: CollectionIn, parts: Parts) -> CollectionOut:
         return CollectionOut.of(collection, count_contents(connection, collection.id))
 
 
-@router.get("/{collection}")
+@router.get("/{collection}", dependencies=[FOLLOWS])
 def show(collection: str, parts: Parts) -> CollectionOut:
     """Return a collection with the counts of its documents, passages, phrases and facts, and its version."""
     with parts.database.read() as connection:
@@ -44,7 +45,7 @@ def show(collection: str, parts: Parts) -> CollectionOut:
         return CollectionOut.of(found, count_contents(connection, found.id))
 
 
-@router.delete("/{collection}", status_code=204)
+@router.delete("/{collection}", status_code=204, dependencies=[ADMINS])
 def delete(collection: str, parts: Parts) -> None:
     """Delete a collection with all that it holds."""
     with parts.database.write() as connection:

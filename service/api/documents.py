@@ -24,6 +24,7 @@ from memory_graph.store.jobs import Failure, NewItem, get_job, list_workers
 from memory_graph.store.reading import document_passages, get_document, list_documents
 from memory_graph.store.updating import document_history
 from memory_graph.types import Document
+from service.access import READS, WRITES
 from service.forgetting_schemas import ForgottenOut
 from service.learning_schemas import (
     DocumentDetailOut,
@@ -50,6 +51,7 @@ ENDED = ("succeeded", "failed", "cancelled")
     status_code=202,
     response_model=JobRef,
     responses={200: {"model": JobOut, "description": "With `wait`: the finished job"}},
+    dependencies=[WRITES],
 )
 async def learn(collection: str, body: DocumentsIn, parts: Parts) -> Any:
     """Learn documents. An id that is known is replaced if its content changed, and skipped if it did not.
@@ -73,7 +75,7 @@ async def learn(collection: str, body: DocumentsIn, parts: Parts) -> Any:
     return JobRef(job_id=submitted.job_id)
 
 
-@router.post("/files", status_code=202)
+@router.post("/files", status_code=202, dependencies=[WRITES])
 async def upload(
     collection: str,
     files: list[UploadFile],
@@ -108,7 +110,7 @@ async def upload(
     return JobRef(job_id=submitted.job_id)
 
 
-@router.get("/documents")
+@router.get("/documents", dependencies=[READS])
 def list_page(
     collection: str,
     parts: Parts,
@@ -125,7 +127,7 @@ def list_page(
     return DocumentsOut(documents=[DocumentOut.of(dict(row)) for row in rows[:limit]], next_cursor=following)
 
 
-@router.get("/documents/{document_id:path}")
+@router.get("/documents/{document_id:path}", dependencies=[READS])
 def show(collection: str, document_id: str, parts: Parts) -> DocumentDetailOut:
     """Return a document with its passages in order, how much of it changed when, and the first hundred copies of it."""
     with parts.database.read() as connection:
@@ -140,7 +142,7 @@ def show(collection: str, document_id: str, parts: Parts) -> DocumentDetailOut:
     return DocumentDetailOut.model_validate({**row, **told})
 
 
-@router.delete("/documents/{document_id:path}")
+@router.delete("/documents/{document_id:path}", dependencies=[WRITES])
 def forget(collection: str, document_id: str, parts: Parts, dry_run: bool = False) -> ForgottenOut:
     """Forget a document and all that rested on it alone; with `dry_run`, only tell what that would be."""
     parts.query_log.flush()

@@ -11,6 +11,7 @@ from memory_graph.store.forgetting import forget
 from memory_graph.store.purges import get_purge, list_purges
 from memory_graph.store.retention import Rule, apply_rule, delete_rule, get_rule, list_rules, put_rule
 from memory_graph.store.rows import now
+from service.access import ADMINS, FOLLOWS, READS, WRITES
 from service.forgetting_schemas import ForgetIn, ForgottenOut, PurgeOut, PurgesOut, RuleIn, RuleOut, RulesOut
 from service.schemas import COLLECTION_NAME
 from service.services import Parts
@@ -20,7 +21,7 @@ router = APIRouter(prefix="/v1", tags=["forgetting"])
 RuleName = Annotated[str, Path(pattern=f"^{COLLECTION_NAME.pattern}$")]
 
 
-@router.post("/collections/{collection}/forget")
+@router.post("/collections/{collection}/forget", dependencies=[WRITES])
 def forget_many(collection: str, body: ForgetIn, parts: Parts) -> ForgottenOut:
     """Forget the documents of a source, those that meet a filter, or all, in one commit."""
     selection = body.selection()
@@ -31,21 +32,21 @@ def forget_many(collection: str, body: ForgetIn, parts: Parts) -> ForgottenOut:
     return ForgottenOut.of(erased, dry_run=body.dry_run)
 
 
-@router.get("/purges")
+@router.get("/purges", dependencies=[FOLLOWS])
 def list_newest(parts: Parts, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> PurgesOut:
     """List the newest purges."""
     with parts.database.read() as connection:
         return PurgesOut(purges=[PurgeOut.of(purge) for purge in list_purges(connection, limit=limit)])
 
 
-@router.get("/purges/{purge_id}")
+@router.get("/purges/{purge_id}", dependencies=[FOLLOWS])
 def show(purge_id: Annotated[int, Path(ge=1, le=2**53)], parts: Parts) -> PurgeOut:
     """Return a purge: which steps are done, and what it waits for."""
     with parts.database.read() as connection:
         return PurgeOut.of(get_purge(connection, purge_id))
 
 
-@router.get("/collections/{collection}/retention")
+@router.get("/collections/{collection}/retention", dependencies=[READS])
 def list_kept(collection: str, parts: Parts) -> RulesOut:
     """List the rules of a collection."""
     with parts.database.read() as connection:
@@ -53,7 +54,7 @@ def list_kept(collection: str, parts: Parts) -> RulesOut:
     return RulesOut(rules=[RuleOut.of(rule) for rule in rules])
 
 
-@router.put("/collections/{collection}/retention/{name}")
+@router.put("/collections/{collection}/retention/{name}", dependencies=[ADMINS])
 def put(collection: str, name: RuleName, body: RuleIn, parts: Parts) -> RuleOut:
     """Write a rule, in place of the one with its name. A worker applies it within six hours."""
     rule = Rule(name=name, age_of=body.age_of, max_age_days=body.max_age_days, filter=body.filter)
@@ -61,14 +62,14 @@ def put(collection: str, name: RuleName, body: RuleIn, parts: Parts) -> RuleOut:
         return RuleOut.of(put_rule(connection, get_collection(connection, collection).id, rule))
 
 
-@router.delete("/collections/{collection}/retention/{name}", status_code=204)
+@router.delete("/collections/{collection}/retention/{name}", status_code=204, dependencies=[ADMINS])
 def delete(collection: str, name: str, parts: Parts) -> None:
     """Delete a rule; what it forgot stays forgotten."""
     with parts.database.write() as connection:
         delete_rule(connection, get_collection(connection, collection).id, name)
 
 
-@router.post("/collections/{collection}/retention/{name}/run")
+@router.post("/collections/{collection}/retention/{name}/run", dependencies=[ADMINS])
 def run(collection: str, name: str, parts: Parts, dry_run: bool = False) -> ForgottenOut:
     """Apply a rule now; with `dry_run`, only tell what would go."""
     with parts.database.write() as connection:

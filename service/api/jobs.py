@@ -12,6 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from memory_graph.store.jobs import get_job, list_jobs
 from memory_graph.text import hash_text
+from service.access import FOLLOWS, WRITES
 from service.learning_schemas import JobOut, JobsOut
 from service.services import Parts
 
@@ -20,14 +21,14 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 EVENT_S = 0.5
 
 
-@router.get("")
+@router.get("", dependencies=[FOLLOWS])
 def list_newest(parts: Parts, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> JobsOut:
     """List the newest jobs, without their failed items."""
     with parts.database.read() as connection:
         return JobsOut(jobs=[JobOut.of(job) for job in list_jobs(connection, limit=limit)])
 
 
-@router.get("/{job_id}")
+@router.get("/{job_id}", dependencies=[FOLLOWS])
 def show(job_id: str, parts: Parts) -> JobOut:
     """Return a job with its progress and the items that failed."""
     with parts.database.read() as connection:
@@ -35,7 +36,7 @@ def show(job_id: str, parts: Parts) -> JobOut:
 
 
 # The dependency answers for an unknown job before the stream begins, while there still is a status to say so with.
-@router.get("/{job_id}/events", response_class=EventSourceResponse, dependencies=[Depends(show)])
+@router.get("/{job_id}/events", response_class=EventSourceResponse, dependencies=[FOLLOWS, Depends(show)])
 async def follow(
     job_id: str, parts: Parts, last_event_id: Annotated[str | None, Header()] = None
 ) -> AsyncIterator[ServerSentEvent]:
@@ -57,28 +58,28 @@ async def follow(
         await asyncio.sleep(EVENT_S)
 
 
-@router.post("/{job_id}/cancel")
+@router.post("/{job_id}/cancel", dependencies=[WRITES])
 def cancel(job_id: str, parts: Parts) -> JobOut:
     """End a job, or give up a failed one: what it has committed stays, the rest is dropped."""
     parts.jobs.cancel(job_id)
     return show(job_id, parts)
 
 
-@router.post("/{job_id}/resume")
+@router.post("/{job_id}/resume", dependencies=[WRITES])
 def resume(job_id: str, parts: Parts) -> JobOut:
     """Queue a failed job again for what it has left."""
     parts.jobs.resume(job_id)
     return show(job_id, parts)
 
 
-@router.post("/{job_id}/retry")
+@router.post("/{job_id}/retry", dependencies=[WRITES])
 def retry(job_id: str, parts: Parts) -> JobOut:
     """Queue a job that has ended again for its failed items."""
     parts.jobs.retry(job_id)
     return show(job_id, parts)
 
 
-@router.delete("/{job_id}", status_code=204)
+@router.delete("/{job_id}", status_code=204, dependencies=[WRITES])
 def remove(job_id: str, parts: Parts) -> None:
     """Remove a job that has ended, with the texts kept of its failed items; what it learned stays."""
     parts.jobs.remove(job_id)

@@ -8,13 +8,14 @@ from fastapi import APIRouter, Query
 
 from memory_graph.store.collections import get_collection
 from memory_graph.store.notes import forget_note, list_notes
+from service.access import READS, WRITES
 from service.recall_schemas import KeptNoteOut, KeptNotesOut
 from service.services import Parts
 
 router = APIRouter(prefix="/v1/collections", tags=["notes"])
 
 
-@router.get("/{collection}/notes")
+@router.get("/{collection}/notes", dependencies=[READS])
 def list_kept(
     collection: str,
     parts: Parts,
@@ -28,7 +29,7 @@ def list_kept(
     return KeptNotesOut(notes=[KeptNoteOut.model_validate(note) for note in found])
 
 
-@router.delete("/{collection}/notes/{note_id}", status_code=204)
+@router.delete("/{collection}/notes/{note_id}", status_code=204, dependencies=[WRITES])
 def forget(collection: str, note_id: int, parts: Parts) -> None:
     """Forget a note; the passages that it rests on stay."""
     with parts.database.write() as connection:

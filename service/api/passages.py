@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query
 from memory_graph.errors import NotFound
 from memory_graph.store.collections import get_collection
 from memory_graph.store.neighbours import get_passage, read_neighbours
+from service.access import READS
 from service.learning_schemas import PassageDetailOut
 from service.services import Parts
 
@@ -18,7 +19,7 @@ MAX_CONTEXT = 50
 MAX_ID = 2**63 - 1  # the database takes no number beyond
 
 
-@router.get("/passages/{passage_id}")
+@router.get("/passages/{passage_id}", dependencies=[READS])
 def show(
     collection: str,
     passage_id: Annotated[int, Path(ge=1, le=MAX_ID)],

@@ -7,13 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from memory_graph.store.queries import get_query, list_queries
+from service.access import READS
 from service.recall_schemas import QueriesOut, QueryDetailOut, QueryLogOut
 from service.services import Parts
 
 router = APIRouter(prefix="/v1/queries", tags=["queries"])
 
 
-@router.get("")
+@router.get("", dependencies=[READS])
 def list_newest(parts: Parts, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> QueriesOut:
     """List the newest questions."""
     parts.query_log.flush()
@@ -22,7 +23,7 @@ def list_newest(parts: Parts, limit: Annotated[int, Query(ge=1, le=1000)] = 50) 
     return QueriesOut(queries=[QueryLogOut.model_validate(dict(row)) for row in rows])
 
 
-@router.get("/{query_id}")
+@router.get("/{query_id}", dependencies=[READS])
 def show(query_id: str, parts: Parts) -> QueryDetailOut:
     """Return a question with its answer and the trace of how it was found."""
     parts.query_log.flush()

@@ -13,6 +13,7 @@ from fastapi.sse import format_sse_event
 from retrieval.answer import Token
 from retrieval.ask import ask, begin, finish
 from retrieval.strategies.task import Note, Task
+from service.access import READS
 from service.errors import problem_of_fault
 from service.hanging_up import unless_gone
 from service.recall_schemas import HitOut, NoteOut, QueryIn, QueryOut, SearchIn, SearchOut
@@ -24,7 +25,7 @@ _CLIENT_GONE = 499  # read by nobody; proxies log it so
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["recall"])
 
 
-@router.post("/search")
+@router.post("/search", dependencies=[READS])
 def search(collection: str, body: SearchIn, parts: Parts) -> SearchOut:
     """Find passages: `graph` walks from the question's phrases and nearest passages, `dense` ranks by similarity."""
     return SearchOut.of(parts.searcher.search(collection, body.to_request()), trace=body.trace)
@@ -34,6 +35,7 @@ def search(collection: str, body: SearchIn, parts: Parts) -> SearchOut:
     "/query",
     response_model=QueryOut,
     responses={200: {"content": {"text/event-stream": {}}, "description": "The answer; with `stream`, events"}},
+    dependencies=[READS],
 )
 async def query(collection: str, body: QueryIn, parts: Parts, request: Request) -> QueryOut | Response:
     """Answer a question with citations. With `stream`: events `hits`, `note` …, `token` …, then `done` (or `error`)."""

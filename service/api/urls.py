@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from ingest.jobs import PRIORITIES
 from ingest.sources import address_items, parse_address
 from memory_graph.errors import InvalidInput
+from service.access import WRITES
 from service.learning_schemas import JobRef, UrlsIn
 from service.services import Parts
 from service.wiring import source_params
@@ -16,7 +17,7 @@ from service.wiring import source_params
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
 
 
-@router.post("/urls", status_code=202)
+@router.post("/urls", status_code=202, dependencies=[WRITES])
 async def learn_urls(collection: str, body: UrlsIn, parts: Parts) -> JobRef:
     """Learn documents from the web or from stores, where the settings allow it; an address becomes the id.
 
