@@ -28,6 +28,7 @@ from service.commands import (
     evaluate,
     forgetting,
     graph,
+    hostile,
     ingest,
     installation,
     memory,
@@ -66,6 +67,7 @@ eval_app.command()(ranker.ranker)
 eval_app.command()(answers.answers)
 eval_app.command()(studies.ablations)
 eval_app.command()(crowding.duplicates)
+eval_app.command()(hostile.hostile)
 eval_app.command("sweep")(studies.sweep_parameters)
 app.add_typer(eval_app, name="eval", help="Learn a question set, and say how well its questions are served.")
 app.add_typer(bench.bench_app, name="bench")
