@@ -8,6 +8,7 @@
     ├── Forbidden                 the caller may not do this
     ├── Conflict                  it exists already, or is in the wrong state
     ├── BudgetSpent               a job may spend no more tokens
+    ├── QuotaSpent                a key may spend no more today
     ├── UnreadableDocument        one document cannot be read; carries a stable reason
     ├── ModelError
     │   ├── ModelMissing          not in the cache and not to be had
@@ -83,6 +84,12 @@ class BudgetSpent(SharpwaveError):
     """A job has spent the tokens that it was allowed; it can be resumed."""
 
     code = "budget_spent"
+
+
+class QuotaSpent(SharpwaveError):
+    """A key has spent what it may in a day; the next day begins at midnight UTC."""
+
+    code = "quota_spent"
 
 
 class UnreadableDocument(SharpwaveError):

@@ -22,9 +22,10 @@ from retrieval.embedder import Embedder
 from retrieval.facts import FactFilter
 from retrieval.generator import Generator
 from service import __version__
-from service.api import collections, documents, forgetting, health, jobs, notes, passages, queries, recall, urls
+from service.api import collections, documents, forgetting, health, jobs, keys, notes, passages, queries, recall, urls
 from service.auth import Gate
 from service.errors import install_handlers
+from service.key_ring import KeyRing
 from service.local import announce, withdraw
 from service.query_log import QueryLog
 from service.services import Services
@@ -62,6 +63,7 @@ def create_app(
         app.state.services = parts
         ensure_default_collection(database)
         parts.query_log.start()
+        parts.keys.start()
         # Views and models are ready before the first question; the generator goes on loading behind them.
         with database.read() as connection:
             names = [collection.name for collection in list_collections(connection)]
@@ -77,6 +79,7 @@ def create_app(
             withdraw(settings)
         await loading
         await to_thread(parts.query_log.stop)
+        await to_thread(parts.keys.stop)
         await parts.generator.aclose()
         parts.jobs.close()
         await to_thread(parts.views.close)
@@ -93,7 +96,7 @@ def create_app(
     )
     app.state.instance = instance
     install_handlers(app)
-    for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages):
+    for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages, keys):
         app.include_router(module.router)
     app.add_middleware(Gate, settings=settings)
     return app
@@ -136,4 +139,5 @@ def _make_parts(
         generator=generator,
         jobs=JobQueue(database),
         query_log=QueryLog(database),
+        keys=KeyRing(database, settings.admin_key.get_secret_value()),
     )

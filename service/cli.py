@@ -31,6 +31,7 @@ from service.commands import (
     hostile,
     ingest,
     installation,
+    keys,
     memory,
     ranker,
     recall,
@@ -59,6 +60,7 @@ app.add_typer(forgetting.purges_app, name="purges")
 app.add_typer(retention.retention_app, name="retention")
 app.add_typer(memory.collections_app, name="collections")
 app.add_typer(memory.jobs_app, name="jobs")
+app.add_typer(keys.keys_app, name="keys")
 app.add_typer(graph.graph_app, name="graph")
 eval_app = typer.Typer(cls=DefaultGroup)
 eval_app.command(DefaultGroup.default, epilog="See also: sharpwave eval continual --help")(evaluate.evaluate)

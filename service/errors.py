@@ -20,6 +20,7 @@ from memory_graph.errors import (
     InvalidInput,
     ModelError,
     NotFound,
+    QuotaSpent,
     SharpwaveError,
     StoreBusy,
     StoreError,
@@ -27,6 +28,8 @@ from memory_graph.errors import (
     StoreUnavailable,
     UnreadableDocument,
 )
+from memory_graph.store.rows import now
+from service.rates import seconds_to_midnight
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,7 @@ STATUSES: tuple[tuple[type[SharpwaveError], int], ...] = (
     (Forbidden, 403),
     (Conflict, 409),
     (BudgetSpent, 409),
+    (QuotaSpent, 429),
     (GeneratorTimeout, 504),
     (GeneratorError, 502),
     (ModelError, 503),
@@ -77,7 +81,10 @@ def install_handlers(app: FastAPI) -> None:
     async def named(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, SharpwaveError)
         more = {"field": error.field} if isinstance(error, InvalidInput) else {}
-        return problem(status_of(error), error.code, error.message, **more)
+        response = problem(status_of(error), error.code, error.message, **more)
+        if isinstance(error, QuotaSpent):
+            response.headers["Retry-After"] = str(seconds_to_midnight(now()))
+        return response
 
     async def invalid(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

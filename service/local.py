@@ -45,7 +45,7 @@ class RunningService:
     """A client of the local service."""
 
     def __init__(self, url: str, settings: Settings) -> None:
-        key = settings.admin_key.get_secret_value()
+        key = settings.key.get_secret_value() or settings.admin_key.get_secret_value()
         self.url = url
         self._client = httpx.Client(
             base_url=url,

@@ -15,6 +15,7 @@ from ingest.stores import StoreRule, parse_store_rules
 from ingest.web_addresses import HostRule, parse_host_rules
 from memory_graph.errors import InvalidInput
 from memory_graph.text import hash_text
+from service.hosts import AllowedHosts, parse_allowed_hosts
 
 
 class Settings(BaseSettings):
@@ -27,6 +28,8 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     admin_key: SecretStr = SecretStr("")
+    key: SecretStr = SecretStr("")
+    allowed_hosts: str = ""
     embedder: str = "all-MiniLM-L6-v2"
     ranker: Path | None = None
     ranker_looks: int = Field(default=2, ge=1, le=2)
@@ -95,6 +98,11 @@ class Settings(BaseSettings):
         return parse_host_rules(self.url_hosts, "SHARPWAVE_URL_HOSTS")
 
     @property
+    def host_names(self) -> AllowedHosts:
+        """The names that the service answers to. Errors: ``InvalidInput``."""
+        return parse_allowed_hosts(self.allowed_hosts, "SHARPWAVE_ALLOWED_HOSTS")
+
+    @property
     def store_rules(self) -> tuple[StoreRule, ...]:
         """The stores that documents may be read from. Errors: ``InvalidInput``."""
         return parse_store_rules(self.stores, "SHARPWAVE_STORES")
@@ -107,7 +115,7 @@ class Settings(BaseSettings):
 
     @property
     def is_open(self) -> bool:
-        """Whether no key is needed."""
+        """Whether no first key is set; a key in the database ends the open mode too."""
         return not self.admin_key.get_secret_value()
 
 
@@ -123,5 +131,5 @@ def read_settings(**overrides: object) -> Settings:
         name = "SHARPWAVE_" + "_".join(str(part) for part in first["loc"]).upper()
         raise InvalidInput(name, f"{first['msg']} (it is {first['input']!r})") from error
     # Wrong addresses are refused here too, not at their first use.
-    _ = settings.generator_urls, settings.host_rules, settings.store_rules
+    _ = settings.generator_urls, settings.host_rules, settings.host_names, settings.store_rules
     return settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -242,11 +242,19 @@ def get_job(connection: Connection, job_id: str, *, failures: int = 1000) -> Job
     return _job(connection, head, failures)
 
 
-def list_jobs(connection: Connection, *, collection_id: int | None = None, limit: int = 50) -> list[Job]:
-    """List the newest jobs, without their failures."""
+def list_jobs(
+    connection: Connection,
+    *,
+    collection_id: int | None = None,
+    among: Iterable[str] | None = None,
+    limit: int = 50,
+) -> list[Job]:
+    """List the newest jobs, without their failures: of one collection, or of those named ``among``."""
     query = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id).limit(limit)
     if collection_id is not None:
         query = query.where(jobs.c.collection_id == collection_id)
+    if among is not None:
+        query = query.where(jobs.c.collection_id.in_(select(collections.c.id).where(collections.c.name.in_(among))))
     return [_job(connection, head, 0) for head in connection.execute(query).mappings().all()]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, insert, select
@@ -42,13 +42,15 @@ def get_query(connection: Connection, query_id: str) -> RowMapping:
     return row
 
 
-def list_queries(connection: Connection, *, limit: int) -> list[RowMapping]:
-    """List the newest questions, without their traces."""
+def list_queries(connection: Connection, *, limit: int, among: Iterable[str] | None = None) -> list[RowMapping]:
+    """List the newest questions, of the collections that are named ``among``, without their traces."""
+    ours = () if among is None else (collections.c.name.in_(among),)
     columns = [column for column in queries.c if column.name != "trace"]
     return list(
         connection.execute(
             select(*columns, collections.c.name.label("collection"))
             .join(collections, collections.c.id == queries.c.collection_id)
+            .where(*ours)
             .order_by(queries.c.created_at.desc(), queries.c.id)
             .limit(limit)
         ).mappings()

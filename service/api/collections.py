@@ -11,7 +11,7 @@ from memory_graph.store.collections import (
     get_collection,
     list_collections,
 )
-from service.access import ADMINS, FOLLOWS, WRITES
+from service.access import ADMINS, CREATES, FOLLOWS, Asking
 from service.schemas import CollectionIn, CollectionOut, CollectionsOut
 from service.services import Parts
 
@@ -19,19 +19,20 @@ router = APIRouter(prefix="/v1/collections", tags=["collections"])
 
 
 @router.get("", dependencies=[FOLLOWS])
-def list_all(parts: Parts) -> CollectionsOut:
+def list_all(parts: Parts, caller: Asking) -> CollectionsOut:
     """List the collections by name, with what each holds."""
     with parts.database.read() as connection:
         found = [
             CollectionOut.of(collection, count_contents(connection, collection.id))
             for collection in list_collections(connection)
+            if caller.sees(collection.name)
         ]
     return CollectionsOut(collections=found)
 
 
-@router.post("", status_code=201, dependencies=[WRITES])
+@router.post("", status_code=201, dependencies=[CREATES])
 def create(body: CollectionIn, parts: Parts) -> CollectionOut:
-    """Create an empty collection."""
+    """Create an empty collection, with a key that is bound to none."""
     with parts.database.write() as connection:
         collection = create_collection(connection, body.name, body.description)
         return CollectionOut.of(collection, count_contents(connection, collection.id))

@@ -11,7 +11,7 @@ from memory_graph.store.forgetting import forget
 from memory_graph.store.purges import get_purge, list_purges
 from memory_graph.store.retention import Rule, apply_rule, delete_rule, get_rule, list_rules, put_rule
 from memory_graph.store.rows import now
-from service.access import ADMINS, FOLLOWS, READS, WRITES
+from service.access import ADMINS, FOLLOWS, READS, WRITES, Asking
 from service.forgetting_schemas import ForgetIn, ForgottenOut, PurgeOut, PurgesOut, RuleIn, RuleOut, RulesOut
 from service.schemas import COLLECTION_NAME
 from service.services import Parts
@@ -33,10 +33,11 @@ def forget_many(collection: str, body: ForgetIn, parts: Parts) -> ForgottenOut:
 
 
 @router.get("/purges", dependencies=[FOLLOWS])
-def list_newest(parts: Parts, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> PurgesOut:
+def list_newest(parts: Parts, caller: Asking, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> PurgesOut:
     """List the newest purges."""
     with parts.database.read() as connection:
-        return PurgesOut(purges=[PurgeOut.of(purge) for purge in list_purges(connection, limit=limit)])
+        found = list_purges(connection, among=caller.collections, limit=limit)
+    return PurgesOut(purges=[PurgeOut.of(purge) for purge in found])
 
 
 @router.get("/purges/{purge_id}", dependencies=[FOLLOWS])

@@ -12,7 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from memory_graph.store.jobs import get_job, list_jobs
 from memory_graph.text import hash_text
-from service.access import FOLLOWS, WRITES
+from service.access import FOLLOWS, WRITES, Asking
 from service.learning_schemas import JobOut, JobsOut
 from service.services import Parts
 
@@ -22,10 +22,11 @@ EVENT_S = 0.5
 
 
 @router.get("", dependencies=[FOLLOWS])
-def list_newest(parts: Parts, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> JobsOut:
+def list_newest(parts: Parts, caller: Asking, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> JobsOut:
     """List the newest jobs, without their failed items."""
     with parts.database.read() as connection:
-        return JobsOut(jobs=[JobOut.of(job) for job in list_jobs(connection, limit=limit)])
+        found = list_jobs(connection, among=caller.collections, limit=limit)
+    return JobsOut(jobs=[JobOut.of(job) for job in found])
 
 
 @router.get("/{job_id}", dependencies=[FOLLOWS])

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from memory_graph.store.queries import get_query, list_queries
-from service.access import READS
+from service.access import READS, Asking
 from service.recall_schemas import QueriesOut, QueryDetailOut, QueryLogOut
 from service.services import Parts
 
@@ -15,11 +15,11 @@ router = APIRouter(prefix="/v1/queries", tags=["queries"])
 
 
 @router.get("", dependencies=[READS])
-def list_newest(parts: Parts, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> QueriesOut:
+def list_newest(parts: Parts, caller: Asking, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> QueriesOut:
     """List the newest questions."""
     parts.query_log.flush()
     with parts.database.read() as connection:
-        rows = list_queries(connection, limit=limit)
+        rows = list_queries(connection, among=caller.collections, limit=limit)
     return QueriesOut(queries=[QueryLogOut.model_validate(dict(row)) for row in rows])
 
 

@@ -18,6 +18,7 @@ import uvicorn
 
 from memory_graph.database import check_schema
 from memory_graph.errors import InvalidInput
+from memory_graph.store.keys import has_keys
 from service.app import SUPERVISOR_VARIABLE, create_app, follow_supervisor
 from service.auth import check_address
 from service.commands.output import DataDir, console
@@ -40,9 +41,10 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> Non
     """Run the API alone (no worker)."""
     settings = read_settings(host=host, port=port, data_dir=data_dir)
     set_up_logging(settings)
-    check_address(settings)
     check_port(settings)
-    open_database(settings).close()  # say what is wrong with it before the server starts
+    database = open_database(settings)  # say what is wrong with it before the server starts
+    check_address(settings, database)
+    database.close()
     follow_supervisor()
     uvicorn.run(
         create_app(settings, url=url_of(settings)),
@@ -73,10 +75,12 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     """Run the API and a worker, and start either again if it dies."""
     settings = read_settings(host=host, port=port, data_dir=data_dir)
     set_up_logging(settings)
-    check_address(settings)
     check_port(settings)
     database = open_database(settings)
     check_schema(database)
+    check_address(settings, database)
+    with database.read() as connection:
+        is_open = settings.is_open and not has_keys(connection)
     database.close()
     environment = os.environ | {
         "SHARPWAVE_DATA_DIR": str(settings.data_dir.expanduser().absolute()),
@@ -94,7 +98,7 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     console.print(
         f"Sharpwave listens on {url_of(settings)} (API documentation at {url_of(settings)}/docs). Ctrl-C stops it."
     )
-    if settings.is_open:
+    if is_open:
         console.print("No key is set: it answers this machine only.")
     while not stop.wait(0.2):
         for child in children:
