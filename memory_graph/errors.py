@@ -8,6 +8,7 @@
     ├── Forbidden                 the caller may not do this
     ├── Conflict                  it exists already, or is in the wrong state
     ├── BudgetSpent               a job may spend no more tokens
+    ├── Abandoned                 nobody waits for it any more
     ├── UnreadableDocument        one document cannot be read; carries a stable reason
     ├── ModelError
     │   ├── ModelMissing          not in the cache and not to be had
@@ -83,6 +84,12 @@ class BudgetSpent(SharpwaveError):
     """A job has spent the tokens that it was allowed; it can be resumed."""
 
     code = "budget_spent"
+
+
+class Abandoned(SharpwaveError):
+    """Work was dropped because nobody waits for it any more: the client hung up, or was told that it took too long."""
+
+    code = "abandoned"
 
 
 class UnreadableDocument(SharpwaveError):

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from memory_graph.errors import (
+    Abandoned,
     BudgetSpent,
     Conflict,
     Forbidden,
@@ -38,6 +39,7 @@ STATUSES: tuple[tuple[type[SharpwaveError], int], ...] = (
     (Forbidden, 403),
     (Conflict, 409),
     (BudgetSpent, 409),
+    (Abandoned, 503),
     (GeneratorTimeout, 504),
     (GeneratorError, 502),
     (ModelError, 503),
