@@ -7,9 +7,11 @@ import os
 import threading
 from asyncio import create_task, get_running_loop, to_thread
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
@@ -22,6 +24,7 @@ from retrieval.embedder import Embedder
 from retrieval.facts import FactFilter
 from retrieval.generator import Generator
 from service import __version__
+from service.admission import Admission
 from service.api import collections, documents, forgetting, health, jobs, keys, notes, passages, queries, recall, urls
 from service.auth import Gate
 from service.errors import install_handlers
@@ -35,8 +38,8 @@ from service.wiring import make_fact_filter, open_database, open_generator, open
 log = logging.getLogger(__name__)
 
 DEFAULT_COLLECTION = "default"
-# Above any request that is of use; larger files go by the command line.
-MAX_BODY_BYTES = 512 * 2**20
+# Threads for what stands in no line: rows that are read, and who asks how the service is.
+SPARE_THREADS = 32
 SUPERVISOR_VARIABLE = "SHARPWAVE_SUPERVISOR_PID"
 
 
@@ -56,6 +59,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        _make_room(settings)
         database = await to_thread(open_database, settings)
         speaking = await to_thread(open_generator, settings) if generator is None else generator
         fact_filter = make_fact_filter(settings, speaking, get_running_loop())
@@ -92,14 +96,21 @@ def create_app(
         description="Long-term memory for a language model: passages and an entity graph, recalled with citations.",
         lifespan=lifespan,
         redoc_url=None,
-        max_body_size=MAX_BODY_BYTES,
     )
     app.state.instance = instance
     install_handlers(app)
     for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages, keys):
         app.include_router(module.router)
+    app.add_middleware(Admission, settings=settings)  # within the gate: who may not ask takes nobody's place
     app.add_middleware(Gate, settings=settings)
     return app
+
+
+def _make_room(settings: Settings) -> None:
+    """Have a thread for whatever the lines let in, so that nothing waits where nobody sees it."""
+    at_once = settings.searches_at_once + settings.answers_at_once + settings.writes_at_once
+    current_default_thread_limiter().total_tokens = at_once + SPARE_THREADS
+    get_running_loop().set_default_executor(ThreadPoolExecutor(at_once + SPARE_THREADS, "loop"))
 
 
 def ensure_default_collection(database: Database) -> None:

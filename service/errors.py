@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from memory_graph.errors import (
+    Abandoned,
     BudgetSpent,
     Conflict,
     Forbidden,
@@ -42,6 +43,7 @@ STATUSES: tuple[tuple[type[SharpwaveError], int], ...] = (
     (Conflict, 409),
     (BudgetSpent, 409),
     (QuotaSpent, 429),
+    (Abandoned, 503),
     (GeneratorTimeout, 504),
     (GeneratorError, 502),
     (ModelError, 503),
@@ -51,6 +53,17 @@ STATUSES: tuple[tuple[type[SharpwaveError], int], ...] = (
     (StoreError, 500),
 )
 PROBLEM = "application/problem+json"
+# Of refusals that come from no error of ours.
+HTTP_CODES = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "no_such_route",
+    405: "method_not_allowed",
+    408: "slow_request",
+    413: "body_too_large",
+    429: "overloaded",
+    504: "timeout",
+}
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
@@ -98,8 +111,7 @@ def install_handlers(app: FastAPI) -> None:
 
     async def http(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        codes = {401: "unauthorized", 403: "forbidden", 404: "no_such_route", 405: "method_not_allowed"}
-        response = problem(error.status_code, codes.get(error.status_code, "http_error"), str(error.detail))
+        response = problem(error.status_code, HTTP_CODES.get(error.status_code, "http_error"), str(error.detail))
         response.headers.update(error.headers or {})
         return response
 

@@ -30,6 +30,16 @@ class Settings(BaseSettings):
     admin_key: SecretStr = SecretStr("")
     key: SecretStr = SecretStr("")
     allowed_hosts: str = ""
+    searches_at_once: int = Field(default=16, ge=1, le=1000)
+    searches_waiting: int = Field(default=64, ge=0)
+    answers_at_once: int = Field(default=32, ge=1, le=1000)
+    answers_waiting: int = Field(default=64, ge=0)
+    writes_at_once: int = Field(default=8, ge=1, le=1000)
+    writes_waiting: int = Field(default=32, ge=0)
+    request_timeout_s: float = Field(default=300.0, gt=0)
+    client_timeout_s: float = Field(default=30.0, gt=0)
+    max_body_mb: int = Field(default=32, ge=1)
+    max_upload_mb: int = Field(default=512, ge=1)
     embedder: str = "all-MiniLM-L6-v2"
     ranker: Path | None = None
     ranker_looks: int = Field(default=2, ge=1, le=2)

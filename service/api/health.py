@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
+
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from memory_graph.errors import StoreError
 from memory_graph.store.collections import list_collections
 from service.schemas import StateOut
-from service.services import Parts
+from service.services import Parts, Services
 
 router = APIRouter(tags=["health"])
 
@@ -28,8 +30,7 @@ async def ready(parts: Parts) -> JSONResponse:
     """Say whether questions can be answered, part by part; an unreachable generator still leaves search."""
     states = {"models": "ok"}
     try:
-        with parts.database.read() as connection:
-            list_collections(connection)
+        await to_thread(_read, parts)  # a database that hangs must not hang all who are served
         states["store"] = "ok"
     except StoreError as error:
         states["store"] = f"failed: {error.message}"
@@ -41,3 +42,8 @@ async def ready(parts: Parts) -> JSONResponse:
     is_ready = states["store"].startswith("ok")
     body = StateOut(ready=is_ready, parts=states).model_dump()
     return JSONResponse(body, status_code=200 if is_ready else 503)
+
+
+def _read(parts: Services) -> None:
+    with parts.database.read() as connection:
+        list_collections(connection)

@@ -23,6 +23,7 @@ from service.app import SUPERVISOR_VARIABLE, create_app, follow_supervisor
 from service.auth import check_address
 from service.commands.output import DataDir, console
 from service.settings import Settings, read_settings
+from service.slow_heads import closing_after
 from service.wiring import make_worker, open_database
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; SHARPWAVE_HOST.", show_default="127.0.0.1")]
@@ -50,6 +51,7 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> Non
         create_app(settings, url=url_of(settings)),
         host=settings.host,
         port=settings.port,
+        http=closing_after(settings.client_timeout_s),
         log_level="warning",
         timeout_graceful_shutdown=10,
         proxy_headers=False,
