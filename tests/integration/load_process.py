@@ -1,8 +1,8 @@
 """Searches without a pause and without a retry until its standard input closes; prints what became of the requests.
 
-    python load_process.py URL
+    python load_process.py URL [KEY HOST]
 
-Two clients keep their connections, two open one for each request.
+With a key it does not look at the certificate. Two clients keep their connections, two open one for each request.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ import httpx
 KEEPERS, OPENERS = 2, 2
 
 
-def main(url: str) -> None:
+def main(url: str, key: str = "", host: str = "") -> None:
     ended = threading.Event()
     failures: list[str] = []
     counts = [0] * (KEEPERS + OPENERS)
 
     def ask(number: int) -> None:
         limits = httpx.Limits(max_keepalive_connections=None if number < KEEPERS else 0)
-        transport = httpx.HTTPTransport(retries=0, limits=limits)
-        with httpx.Client(base_url=url, timeout=60, transport=transport) as client:
+        transport = httpx.HTTPTransport(retries=0, limits=limits, verify=not key)
+        headers = {"Authorization": f"Bearer {key}", "Host": host} if key else None
+        with httpx.Client(base_url=url, timeout=60, transport=transport, headers=headers) as client:
             while not ended.is_set():
                 body = {"query": "Who built the harbour?", "mode": "dense"}
                 try:
@@ -46,4 +47,4 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

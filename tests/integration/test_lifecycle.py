@@ -35,7 +35,7 @@ class Api:
         self.url = f"http://127.0.0.1:{self.port}"
         self.started = installation.start("serve", "--port", self.port, *options, **environment)
         self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
-        wait_for(lambda: self.said().get("pid") == self.started.pid, within_s=120, what="the announcement")
+        wait_for(lambda: self.said().get("pid") == self.started.pid, within_s=300, what="the announcement")
 
     def said(self) -> dict[str, Any]:
         file = self.installation.data_dir / "server.json"
@@ -69,14 +69,16 @@ def small(make_installation: Callable[..., Installation], learned_once: Path) ->
 
 
 @contextmanager
-def load(url: str) -> Iterator[Callable[[], dict[str, Any]]]:
+def load(url: str, **more: str) -> Iterator[Callable[[], dict[str, Any]]]:
     """Search from a second process, and return what ends it and tells how its requests went."""
     process = subprocess.Popen(
-        [sys.executable, str(HERE / "load_process.py"), url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, str(HERE / "load_process.py"), url, *more.values()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
 
     def end() -> dict[str, Any]:
-        out, _ = process.communicate(timeout=120)
+        out, _ = process.communicate(timeout=300)
         return dict(json.loads(out))
 
     try:
@@ -129,9 +131,9 @@ def test_restarting_all_processes_loses_no_request(small: Installation) -> None:
     wait_for(lambda: len(api.processes()) == 2, within_s=10, what="two processes")
     before, instance = api.processes(), api.client.get("/healthz").json()["instance"]
     with load(api.url) as end:
-        assert "restarted" in small.run("restart").err
+        assert "restarted" in small.run("restart", timeout_s=300).err
         os.kill(api.started.pid, signal.SIGHUP)  # the same without the command
-        wait_for(lambda: api.said()["restarts"] == 2, within_s=120, what="the second restart")
+        wait_for(lambda: api.said()["restarts"] == 2, within_s=300, what="the second restart")
         found = end()
     assert found["failed"] == 0, found
     assert min(found["requests"]) > 0
@@ -148,7 +150,7 @@ def test_a_process_that_dies_is_replaced(small: Installation) -> None:
     victim = min(api.processes())
     os.kill(victim, signal.SIGKILL)
     wait_for(
-        lambda: victim not in api.processes() and len(api.processes()) == 2, within_s=60, what="another in its place"
+        lambda: victim not in api.processes() and len(api.processes()) == 2, within_s=200, what="another in its place"
     )
     assert api.client.get("/readyz").status_code == 200
     api.stop()
@@ -160,7 +162,7 @@ def test_a_restart_that_cannot_be_leaves_the_service_and_says_why(small: Install
     before = api.processes()
     with small.open() as database, database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    ran = small.run("restart", status=1)
+    ran = small.run("restart", status=1, timeout_s=300)
     assert ran.err.splitlines()[-1].startswith("error: the new process ended with status 1")
     assert api.processes() == before
     assert "newer version of sharpwave" in api.started.err.read_text()
@@ -238,7 +240,7 @@ def test_readiness_ends_with_the_first_signal(small: Installation) -> None:
             )
             assert ready.headers["connection"] == "close"
             assert (ready.json()["ready"], ready.json()["parts"]["process"]) == (False, "ending")
-        wait_for(lambda: api.processes() - {process}, within_s=60, what="another in its place")
+        wait_for(lambda: api.processes() - {process}, within_s=200, what="another in its place")
         api.stop()
         assert_ended(api)
 
@@ -248,9 +250,9 @@ def test_up_ends_in_the_middle_of_a_job_and_hands_it_back(installation: Installa
     (tmp_path / "notes.jsonl").write_text("\n".join(map(json.dumps, lines)))
     port = free_port()
     started: Started = installation.start("up", "--port", port, **NO_MODEL)
-    wait_for(lambda: installation.rows("SELECT id FROM workers"), within_s=120, what="the worker")
+    wait_for(lambda: installation.rows("SELECT id FROM workers"), within_s=300, what="the worker")
     installation.run("ingest", tmp_path / "notes.jsonl", "--no-wait")
-    wait_for(lambda: installation.value("SELECT count(*) FROM documents"), within_s=120, what="the first commit")
+    wait_for(lambda: installation.value("SELECT count(*) FROM documents"), within_s=300, what="the first commit")
     os.kill(started.pid, signal.SIGTERM)
     os.kill(started.pid, signal.SIGTERM)  # signals of a kind may be merged: one or two, both end it
     assert started.wait(60) == 0
