@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.installation import Installation, free_port, wait_for
+from tests.integration.installation import Installation, Started, free_port, wait_for
 from tests.integration.nginx import NAME, running, write_configuration
 from tests.integration.test_lifecycle import NO_MODEL, Api, events_of, load
 from tests.postgres import PostgresServer
@@ -26,6 +27,7 @@ class Deployment:
     """Two services of the same memory, each with a data folder of its own as on two hosts, and the way to both."""
 
     apis: tuple[Api, Api]
+    worker: Started
     proxy: httpx.Client
     proxy_url: str
 
@@ -53,7 +55,7 @@ def deployment(
     }
     hosts = [make_installation(**environment) for _ in range(3)]
     hosts[0].run("db", "upgrade", timeout_s=300)
-    hosts[2].start("worker")
+    worker = hosts[2].start("worker")
     apis = (Api(hosts[0], "--workers", 2), Api(hosts[1]))
     plain, secure = free_port(), free_port()
     written = write_configuration(folder, {80: plain, 443: secure}, [f"127.0.0.1:{api.port}" for api in apis])
@@ -66,7 +68,7 @@ def deployment(
     ):
         redirected = httpx.get(f"http://127.0.0.1:{plain}/healthz", headers={"Host": NAME}, trust_env=False)
         assert redirected.headers["location"] == f"https://{NAME}/healthz"
-        yield Deployment(apis, proxy, proxy_url)
+        yield Deployment(apis, worker, proxy, proxy_url)
     for api in apis:
         api.client.close()
     for host in hosts:
@@ -74,11 +76,9 @@ def deployment(
 
 
 def test_a_job_through_one_service_is_followed_through_the_proxy_and_seen_by_the_other(deployment: Deployment) -> None:
-    files = [
-        ("files", ("mill.txt", b"Ivo Brandt built the mill at Ostrow.")),
-        ("files", ("big.txt", b"A gull.\n" * 200_000)),
-    ]
-    uploaded = deployment.proxy.post("/v1/collections/default/files", files=files)  # above nginx's own limit of 1 MB
+    large = b"<p>A gull.</p><!--" + b"x" * 3 * 2**20 + b"-->"  # above nginx's own limit of 1 MB
+    files = [("files", ("mill.txt", b"Ivo Brandt built the mill at Ostrow.")), ("files", ("gull.html", large))]
+    uploaded = deployment.proxy.post("/v1/collections/default/files", files=files)
     assert uploaded.is_success, uploaded.text
     job_id = uploaded.json()["job_id"]
     with deployment.proxy.stream("GET", f"/v1/jobs/{job_id}/events") as response:
@@ -101,22 +101,24 @@ def test_the_proxy_keeps_numbers_inside_and_needs_the_key(deployment: Deployment
 
 
 def test_an_event_comes_through_the_proxy_before_the_stream_ends(deployment: Deployment) -> None:
-    for host in {api.installation.data_dir for api in deployment.apis}:
-        assert (host / "server.json").exists()
-    worker_less = {"documents": [{"id": "later", "text": "Later."}]}
-    made = deployment.proxy.post("/v1/collections", json={"name": "paused"})
-    assert made.status_code == 201, made.text
-    job_id = deployment.proxy.post("/v1/collections/paused/documents", json=worker_less).json()["job_id"]
-    with deployment.proxy.stream("GET", f"/v1/jobs/{job_id}/events") as response:
-        first = next(response.iter_lines())
-    assert first in ("event: progress", "event: done")
+    body = {"documents": [{"id": "later", "text": "Later."}]}
+    os.kill(deployment.worker.pid, signal.SIGSTOP)
+    try:
+        job_id = deployment.proxy.post("/v1/collections/default/documents", json=body).json()["job_id"]
+        with deployment.proxy.stream("GET", f"/v1/jobs/{job_id}/events") as response:
+            lines = response.iter_lines()
+            assert next(lines) == "event: progress"
+            os.kill(deployment.worker.pid, signal.SIGCONT)
+            assert events_of("\n".join(lines))[-1]["event"] == "done"
+    finally:
+        os.kill(deployment.worker.pid, signal.SIGCONT)
 
 
 def test_restarting_both_services_behind_the_proxy_loses_nothing(deployment: Deployment, tmp_path: Path) -> None:
     body = {"documents": [{"id": "harbour", "text": "Maren Quill built the harbour in 1871."}], "wait": True}
     assert deployment.proxy.post("/v1/collections/default/documents", json=body).status_code == 200
     before = [api.processes() for api in deployment.apis]
-    with load(deployment.proxy_url, key=KEY, host=NAME) as end:
+    with load(deployment.proxy_url, KEY, NAME) as end:
         for api in deployment.apis:
             assert "restarted" in api.installation.run("restart", timeout_s=400).err
         found = end()
@@ -129,7 +131,7 @@ def test_restarting_both_services_behind_the_proxy_loses_nothing(deployment: Dep
 def test_without_one_service_the_other_answers_all(deployment: Deployment) -> None:
     """The last test: one host ends while requests come in."""
     leaving, _ = deployment.apis
-    with load(deployment.proxy_url, key=KEY, host=NAME) as end:
+    with load(deployment.proxy_url, KEY, NAME) as end:
         leaving.stop(signal.SIGTERM)
         assert leaving.started.wait(120) == 0
         wait_for(lambda: not leaving.installation.processes(), within_s=10, what="the end of the processes")

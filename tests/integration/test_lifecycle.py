@@ -69,13 +69,10 @@ def small(make_installation: Callable[..., Installation], learned_once: Path) ->
 
 
 @contextmanager
-def load(url: str, **more: str) -> Iterator[Callable[[], dict[str, Any]]]:
+def load(*arguments: str) -> Iterator[Callable[[], dict[str, Any]]]:
     """Search from a second process, and return what ends it and tells how its requests went."""
-    process = subprocess.Popen(
-        [sys.executable, str(HERE / "load_process.py"), url, *more.values()],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
+    command = [sys.executable, str(HERE / "load_process.py"), *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def end() -> dict[str, Any]:
         out, _ = process.communicate(timeout=300)

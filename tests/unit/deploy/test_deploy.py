@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -215,6 +216,41 @@ def test_prometheus_reads_its_configuration_and_the_alerts() -> None:
     run(promtool, "check", "config", "--syntax-only", DEPLOY / "prometheus" / "prometheus.yml")
     said = run(promtool, "check", "rules", DEPLOY / "prometheus" / "alerts.yml")
     assert "rules found" in said
+
+
+def test_the_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
+    promtool = need("promtool", "`apt-get install prometheus`")
+    rules = DEPLOY / "prometheus" / "alerts.yml"
+    shutil.copy(rules, tmp_path)
+    shutil.copy(Path(__file__).parent / "alerts_test.yml", tmp_path)
+    run(promtool, "test", "rules", tmp_path / "alerts_test.yml")
+    names = {rule["alert"] for rule in yaml.safe_load(rules.read_text("utf-8"))["groups"][0]["rules"]}
+    tested = set(re.findall(r"alertname: (\w+)", (tmp_path / "alerts_test.yml").read_text("utf-8")))
+    assert names == tested
+
+
+def test_every_query_of_the_dashboard_is_one(tmp_path: Path) -> None:
+    promtool = need("promtool", "`apt-get install prometheus`")
+    rules = [{"record": f"panel:{n}", "expr": query} for n, query in enumerate(queries())]
+    (tmp_path / "queries.yml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    assert f"{len(rules)} rules found" in run(promtool, "check", "rules", tmp_path / "queries.yml")
+
+
+def test_metrics_that_are_asked_for_are_documented() -> None:
+    page = REPOSITORY / "docs" / "observability.md"
+    documented = re.findall(r"\bsharpwave_[a-z_]+", page.read_text("utf-8")) if page.exists() else []
+    if not documented:
+        pytest.skip("docs/observability.md lists no metrics")
+    asked = "\n".join([*queries(), (DEPLOY / "prometheus" / "alerts.yml").read_text("utf-8")])
+    named = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\bsharpwave_[a-z_]+", asked)}
+    assert named - set(documented) == set()
+
+
+def queries() -> list[str]:
+    """What the panels of the dashboard ask, with a time in place of Grafana's variable."""
+    board = json.loads((DEPLOY / "grafana" / "sharpwave.json").read_text("utf-8"))
+    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    return [expression.replace("$__rate_interval", "5m") for expression in asked]
 
 
 def test_grafana_is_given_what_is_there() -> None:
