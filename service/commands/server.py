@@ -119,6 +119,7 @@ def _answer() -> None:
     ready = int(os.environ[READY_VARIABLE])
     for number in (listener.fileno(), ready):
         os.set_inheritable(number, False)  # what this process starts has no business with them
+    open_database(settings).close()  # here a wrong schema is one line, in the server's start-up a stack trace
     closing = Closing()
 
     def tell() -> None:

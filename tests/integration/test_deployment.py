@@ -18,6 +18,8 @@ from tests.integration.nginx import NAME, running, write_configuration
 from tests.integration.test_lifecycle import NO_MODEL, Api, events_of, load
 from tests.postgres import PostgresServer
 
+pytestmark = pytest.mark.timeout(900)
+
 KEY = "a-key-of-the-test"
 BEARER = {"Authorization": f"Bearer {KEY}"}
 

@@ -19,6 +19,9 @@ import pytest
 from tests.integration.installation import Installation, Started, assert_no_trace, free_port, wait_for
 from tests.integration.slow_model import SlowModel, slow_model
 
+# Starting a process of the API takes its time where others work beside it, and each test starts several.
+pytestmark = pytest.mark.timeout(900)
+
 HERE = Path(__file__).parent
 # Nobody listens there: the API starts without a language model.
 NO_MODEL = {"SHARPWAVE_GENERATOR_URL": "http://127.0.0.1:9/v1", "SHARPWAVE_GENERATOR_RETRIES": "0"}
@@ -83,6 +86,9 @@ def load(*arguments: str) -> Iterator[Callable[[], dict[str, Any]]]:
     finally:
         process.kill()
         process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 @contextmanager
@@ -115,6 +121,7 @@ def events_of(text: str) -> list[dict[str, str]]:
 
 
 def assert_ended(api: Api, status: int = 0) -> str:
+    api.client.close()
     assert api.started.wait(60) == status
     wait_for(lambda: not api.installation.processes(), within_s=10, what="the end of all processes")
     assert not (api.installation.data_dir / "server.json").exists()
