@@ -27,9 +27,9 @@ from service import __version__
 from service.admission import Admission
 from service.api import collections, documents, forgetting, health, jobs, keys, notes, passages, queries, recall, urls
 from service.auth import Gate
+from service.closing import Closing, Farewell
 from service.errors import install_handlers
 from service.key_ring import KeyRing
-from service.local import announce, withdraw
 from service.query_log import QueryLog
 from service.services import Services
 from service.settings import Settings
@@ -41,6 +41,7 @@ DEFAULT_COLLECTION = "default"
 # Threads for what stands in no line: rows that are read, and who asks how the service is.
 SPARE_THREADS = 32
 SUPERVISOR_VARIABLE = "SHARPWAVE_SUPERVISOR_PID"
+INSTANCE_VARIABLE = "SHARPWAVE_INSTANCE"
 
 
 def create_app(
@@ -49,13 +50,12 @@ def create_app(
     embedder: Embedder | None = None,
     generator: Generator | None = None,
     scorer: PairScorer | None = None,
-    url: str | None = None,
+    closing: Closing | None = None,
 ) -> FastAPI:
     """Return the service; ``embedder``, ``generator`` and ``scorer`` replace those that the settings name.
 
-    With ``url`` it leaves word in the data folder that it listens there, for the command line.
+    ``closing`` tells it that the process ends.
     """
-    instance = uuid4().hex
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -76,14 +76,11 @@ def create_app(
         await to_thread(parts.searcher.warm)
         parts.views.follow()
         loading = create_task(parts.generator.check())
-        if url is not None:
-            announce(settings, url, instance)
         yield
-        if url is not None:
-            withdraw(settings)
-        await loading
+        # First what would be lost: closing the rest may take longer than there is time.
         await to_thread(parts.query_log.stop)
         await to_thread(parts.keys.stop)
+        await loading
         await parts.generator.aclose()
         parts.jobs.close()
         await to_thread(parts.views.close)
@@ -97,12 +94,15 @@ def create_app(
         lifespan=lifespan,
         redoc_url=None,
     )
-    app.state.instance = instance
+    # One name for all processes of a service.
+    app.state.instance = os.environ.get(INSTANCE_VARIABLE) or uuid4().hex
+    app.state.closing = closing or Closing()
     install_handlers(app)
     for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages, keys):
         app.include_router(module.router)
     app.add_middleware(Admission, settings=settings)  # within the gate: who may not ask takes nobody's place
     app.add_middleware(Gate, settings=settings)
+    app.add_middleware(Farewell, closing=app.state.closing)
     return app
 
 

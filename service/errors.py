@@ -78,6 +78,11 @@ def problem_of_fault(error: Exception, where: str) -> dict[str, Any]:
     return _describe(500, "internal_error", f"something went wrong; the server's log has it as {reference}")
 
 
+def describe_shutdown() -> dict[str, Any]:
+    """Return the problem that a stream ends with when the process does."""
+    return _describe(503, "shutting_down", "this process ends; ask again, another one answers")
+
+
 def _describe(status: int, code: str, detail: str) -> dict[str, Any]:
     title = code.replace("_", " ").capitalize()
     return {"type": f"urn:sharpwave:problem:{code}", "title": title, "status": status, "code": code, "detail": detail}

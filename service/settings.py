@@ -1,4 +1,4 @@
-"""Every setting, read once from the environment (``SHARPWAVE_*``); below this layer nobody looks at the environment."""
+"""Every setting, read once from the environment (``SHARPWAVE_*``) and files; below this layer nobody looks there."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ingest.stores import StoreRule, parse_store_rules
 from ingest.web_addresses import HostRule, parse_host_rules
 from memory_graph.errors import InvalidInput
 from memory_graph.text import hash_text
+from service.config_file import SECRETS, Origin, find_variable, read_files, variable_of
 from service.hosts import AllowedHosts, parse_allowed_hosts
 
 
@@ -27,6 +28,8 @@ class Settings(BaseSettings):
     database_url: str = ""
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
+    api_workers: int = Field(default=1, ge=1, le=256)
+    shutdown_s: float = Field(default=10.0, ge=0)
     admin_key: SecretStr = SecretStr("")
     key: SecretStr = SecretStr("")
     allowed_hosts: str = ""
@@ -130,16 +133,38 @@ class Settings(BaseSettings):
 
 
 def read_settings(**overrides: object) -> Settings:
-    """Read the settings; ``overrides`` that are not None win over the environment.
+    """Read the settings; ``overrides`` that are not None win over the environment, and that over files.
 
-    Errors: ``InvalidInput`` naming the environment variable and what is wrong with it.
+    Errors: ``InvalidInput`` naming the environment variable, or the place in a file, and what is wrong with it.
     """
+    return explain_settings(**overrides)[0]
+
+
+def explain_settings(**overrides: object) -> tuple[Settings, dict[str, Origin], Path | None]:
+    """Read the settings as ``read_settings`` does; also where each comes from, and the file that was read, or None."""
+    options = {name: value for name, value in overrides.items() if value is not None}
+    found = read_files(Settings.model_fields, options, _default_data_dir())
     try:
-        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+        settings = Settings(**(found.values | options))  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
-        name = "SHARPWAVE_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise InvalidInput(name, f"{first['msg']} (it is {first['input']!r})") from error
+        name = str(first["loc"][0])
+        place = found.origins.get(name)
+        was = "" if name in SECRETS else f" (it is {first['input']!r})"
+        raise InvalidInput(place.name if place else variable_of(name), f"{first['msg']}{was}") from error
     # Wrong addresses are refused here too, not at their first use.
     _ = settings.generator_urls, settings.host_rules, settings.host_names, settings.store_rules
-    return settings
+    origins = {}
+    for name in Settings.model_fields:
+        variable = find_variable(variable_of(name))
+        if name in options:
+            origins[name] = Origin("option", f"--{name.replace('_', '-')}")
+        elif name in found.origins:
+            origins[name] = found.origins[name]
+        else:
+            origins[name] = Origin("environment", variable) if variable else Origin("default")
+    return settings, origins, found.file
+
+
+def _default_data_dir() -> Path:
+    return user_data_path("sharpwave")
