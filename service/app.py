@@ -27,6 +27,7 @@ from service.auth import Gate
 from service.errors import install_handlers
 from service.local import announce, withdraw
 from service.query_log import QueryLog
+from service.request_ids import RequestIds
 from service.services import Services
 from service.settings import Settings
 from service.wiring import make_fact_filter, open_database, open_generator, open_searcher, open_views
@@ -95,7 +96,9 @@ def create_app(
     install_handlers(app)
     for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages):
         app.include_router(module.router)
+    # Added from the inside out: the last one sees a request first.
     app.add_middleware(Gate, settings=settings)
+    app.add_middleware(RequestIds)
     return app
 
 

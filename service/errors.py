@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 from uuid import uuid4
@@ -27,6 +28,7 @@ from memory_graph.errors import (
     StoreUnavailable,
     UnreadableDocument,
 )
+from service.request_ids import HEADER, request_id
 
 log = logging.getLogger(__name__)
 
@@ -49,21 +51,31 @@ STATUSES: tuple[tuple[type[SharpwaveError], int], ...] = (
 PROBLEM = "application/problem+json"
 
 
+class ProblemResponse(JSONResponse):
+    """A problem document; what cannot be written as UTF-8, such as half of a surrogate pair in a name, is escaped."""
+
+    media_type = PROBLEM
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
+
+
 def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
     """Return a problem document."""
-    return JSONResponse(_describe(status, code, detail) | more, status_code=status, media_type=PROBLEM)
+    return ProblemResponse(_describe(status, code, detail) | more, status_code=status)
 
 
 def problem_of_fault(error: Exception, where: str) -> dict[str, Any]:
     """Log a fault of ours in full, and return the problem that tells only where to look."""
-    reference = uuid4().hex[:12]
+    reference = request_id() or uuid4().hex[:12]
     log.error("unexpected error %s in %s", reference, where, exc_info=error)
     return _describe(500, "internal_error", f"something went wrong; the server's log has it as {reference}")
 
 
 def _describe(status: int, code: str, detail: str) -> dict[str, Any]:
     title = code.replace("_", " ").capitalize()
-    return {"type": f"urn:sharpwave:problem:{code}", "title": title, "status": status, "code": code, "detail": detail}
+    told = {"type": f"urn:sharpwave:problem:{code}", "title": title, "status": status, "code": code, "detail": detail}
+    return told | ({"request_id": name} if (name := request_id()) else {})
 
 
 def status_of(error: SharpwaveError) -> int:
@@ -98,7 +110,9 @@ def install_handlers(app: FastAPI) -> None:
 
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         body = problem_of_fault(error, f"{request.method} {request.url.path}")
-        return JSONResponse(body, status_code=500, media_type=PROBLEM)
+        # Written outside of all middlewares, so that the header is set here.
+        headers = {HEADER: name} if (name := request_id()) else None
+        return ProblemResponse(body, status_code=500, headers=headers)
 
     app.add_exception_handler(SharpwaveError, named)
     app.add_exception_handler(RequestValidationError, invalid)

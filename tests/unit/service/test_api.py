@@ -729,7 +729,7 @@ def test_the_events_of_a_job(memory: Memory) -> None:
 
 
 def test_events_go_on_after_a_break_and_are_kept_open(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.05)
+    monkeypatch.setattr("service.events.KEEP_ALIVE_S", 0.05)
     job_id = memory.post("documents", documents=[HARBOUR]).json()["job_id"]
     seen = threading.Timer(0.7, memory.service.learn_waiting)
     seen.start()
