@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from math import isfinite
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from memory_graph.store.collections import Collection, Counts
 
@@ -45,12 +45,20 @@ def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside the years 1 to 9999 in UTC") from None
+
+
 def not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
     return text
 
 
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Storable = Annotated[str, AfterValidator(_storable)]
 StorableJson = Annotated[dict[str, Any], AfterValidator(_storable_json)]
 Question = Annotated[Storable, AfterValidator(not_blank), Field(max_length=MAX_QUESTION_CHARS)]
@@ -95,6 +103,7 @@ class CollectionOut(Out):
 
 class CollectionsOut(Out):
     collections: list[CollectionOut]
+    next_cursor: str | None = None
 
 
 class StateOut(Out):

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path
 
 from memory_graph.store.collections import get_collection
 from memory_graph.store.forgetting import forget
 from memory_graph.store.purges import get_purge, list_purges
 from memory_graph.store.retention import Rule, apply_rule, delete_rule, get_rule, list_rules, put_rule
 from memory_graph.store.rows import now
-from service.access import ADMINS, FOLLOWS, READS, WRITES
+from service.access import ADMINS, FOLLOWS, READS, WRITES, Asking
 from service.forgetting_schemas import ForgetIn, ForgottenOut, PurgeOut, PurgesOut, RuleIn, RuleOut, RulesOut
+from service.paging import Cursor, Limit, Pages
 from service.schemas import COLLECTION_NAME
 from service.services import Parts
 
 router = APIRouter(prefix="/v1", tags=["forgetting"])
 
+PURGES = Pages[tuple[int]]("purges", int)
+RULES = Pages[tuple[str]]("retention", str)
 RuleName = Annotated[str, Path(pattern=f"^{COLLECTION_NAME.pattern}$")]
 
 
@@ -33,10 +36,13 @@ def forget_many(collection: str, body: ForgetIn, parts: Parts) -> ForgottenOut:
 
 
 @router.get("/purges", dependencies=[FOLLOWS])
-def list_newest(parts: Parts, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> PurgesOut:
+def list_newest(parts: Parts, caller: Asking, cursor: Cursor = None, limit: Limit = 50) -> PurgesOut:
     """List the newest purges."""
+    (before,) = PURGES.read(cursor) or (None,)
     with parts.database.read() as connection:
-        return PurgesOut(purges=[PurgeOut.of(purge) for purge in list_purges(connection, limit=limit)])
+        found = list_purges(connection, before=before, among=caller.collections, limit=limit + 1)
+    page, following = PURGES.cut(found, limit, lambda purge: (purge.id,))
+    return PurgesOut(purges=[PurgeOut.of(purge) for purge in page], next_cursor=following)
 
 
 @router.get("/purges/{purge_id}", dependencies=[FOLLOWS])
@@ -47,11 +53,13 @@ def show(purge_id: Annotated[int, Path(ge=1, le=2**53)], parts: Parts) -> PurgeO
 
 
 @router.get("/collections/{collection}/retention", dependencies=[READS])
-def list_kept(collection: str, parts: Parts) -> RulesOut:
-    """List the rules of a collection."""
+def list_kept(collection: str, parts: Parts, cursor: Cursor = None, limit: Limit = 1_000) -> RulesOut:
+    """List the rules of a collection by name."""
+    (after,) = RULES.read(cursor) or (None,)
     with parts.database.read() as connection:
-        rules = list_rules(connection, get_collection(connection, collection).id)
-    return RulesOut(rules=[RuleOut.of(rule) for rule in rules])
+        found = list_rules(connection, get_collection(connection, collection).id, after=after, limit=limit + 1)
+    page, following = RULES.cut(found, limit, lambda rule: (rule.name,))
+    return RulesOut(rules=[RuleOut.of(rule) for rule in page], next_cursor=following)
 
 
 @router.put("/collections/{collection}/retention/{name}", dependencies=[ADMINS])

@@ -5,27 +5,43 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
 
 from memory_graph.store.jobs import get_job, list_jobs
 from memory_graph.text import hash_text
-from service.access import FOLLOWS, WRITES
+from service.access import FOLLOWS, WRITES, Asking
 from service.events import EventStream, event, event_stream
-from service.learning_schemas import JobOut, JobsOut
-from service.services import Parts, Services
+from service.learning_schemas import JobOut, JobsOut, JobState
+from service.paging import Cursor, Limit, Pages
+from service.services import Parts, Services, choose_collection
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 EVENT_S = 0.5
+PAGES = Pages[tuple[datetime, str]]("jobs", datetime, str)
 
 
 @router.get("", dependencies=[FOLLOWS])
-def list_newest(parts: Parts, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> JobsOut:
+def list_newest(
+    parts: Parts,
+    caller: Asking,
+    state: Annotated[JobState | None, Query(description="Only jobs in this state")] = None,
+    collection: Annotated[str | None, Query(description="Only jobs of this collection")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> JobsOut:
     """List the newest jobs, without their failed items."""
+    after = PAGES.read(cursor)
     with parts.database.read() as connection:
-        return JobsOut(jobs=[JobOut.of(job) for job in list_jobs(connection, limit=limit)])
+        of = choose_collection(connection, caller, collection)
+        found = list_jobs(
+            connection, collection_id=of, among=caller.collections, state=state, after=after, limit=limit + 1
+        )
+    page, following = PAGES.cut(found, limit, lambda job: (job.created_at, job.id))
+    return JobsOut(jobs=[JobOut.of(job) for job in page], next_cursor=following)
 
 
 @router.get("/{job_id}", dependencies=[FOLLOWS])
