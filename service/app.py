@@ -27,6 +27,7 @@ from service.auth import Gate
 from service.errors import install_handlers
 from service.local import announce, withdraw
 from service.query_log import QueryLog
+from service.repeats import Repeats
 from service.request_ids import RequestIds
 from service.services import Services
 from service.settings import Settings
@@ -97,6 +98,7 @@ def create_app(
     for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages):
         app.include_router(module.router)
     # Added from the inside out: the last one sees a request first.
+    app.add_middleware(Repeats)
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(RequestIds)
     return app

@@ -65,6 +65,12 @@ def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
     return ProblemResponse(_describe(status, code, detail) | more, status_code=status)
 
 
+def problem_of(error: SharpwaveError) -> JSONResponse:
+    """Return the problem document of an error that was raised on purpose."""
+    more = {"field": error.field} if isinstance(error, InvalidInput) else {}
+    return problem(status_of(error), error.code, error.message, **more)
+
+
 def problem_of_fault(error: Exception, where: str) -> dict[str, Any]:
     """Log a fault of ours in full, and return the problem that tells only where to look."""
     reference = request_id() or uuid4().hex[:12]
@@ -88,8 +94,7 @@ def install_handlers(app: FastAPI) -> None:
 
     async def named(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, SharpwaveError)
-        more = {"field": error.field} if isinstance(error, InvalidInput) else {}
-        return problem(status_of(error), error.code, error.message, **more)
+        return problem_of(error)
 
     async def invalid(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

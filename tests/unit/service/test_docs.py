@@ -13,7 +13,7 @@ import typer
 from fastapi import FastAPI
 
 from memory_graph import errors as error_tree
-from service import auth
+from service import auth, repeats
 from service import errors as service_errors
 from service.app import create_app
 from service.cli import app as cli
@@ -83,7 +83,7 @@ def _codes() -> set[str]:
         for _, one in inspect.getmembers(error_tree, inspect.isclass)
         if issubclass(one, error_tree.SharpwaveError)
     }
-    source = inspect.getsource(service_errors) + inspect.getsource(auth)
+    source = "".join(inspect.getsource(module) for module in (service_errors, auth, repeats))
     return tree | set(re.findall(r"""(?:\b[45]\d\d|status_code)[,:]\s*"([a-z_]+)\"""", source))
 
 
