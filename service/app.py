@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from ingest.jobs import JobQueue
@@ -26,9 +26,11 @@ from service.api import collections, documents, forgetting, health, jobs, notes,
 from service.auth import Gate
 from service.errors import install_handlers
 from service.local import announce, withdraw
+from service.openapi import install_description, operation_id
 from service.query_log import QueryLog
 from service.repeats import Repeats
 from service.request_ids import RequestIds
+from service.schemas import refuse_nul
 from service.services import Services
 from service.settings import Settings
 from service.wiring import make_fact_filter, open_database, open_generator, open_searcher, open_views
@@ -92,7 +94,10 @@ def create_app(
         lifespan=lifespan,
         redoc_url=None,
         max_body_size=MAX_BODY_BYTES,
+        generate_unique_id_function=operation_id,
+        dependencies=[Depends(refuse_nul)],
     )
+    install_description(app)
     app.state.instance = instance
     install_handlers(app)
     for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages):

@@ -48,6 +48,20 @@ STATUSES: tuple[tuple[type[SharpwaveError], int], ...] = (
     (StoreUnavailable, 503),
     (StoreError, 500),
 )
+# Of refusals that no error of the tree stands for: they are made at the edge.
+EDGE_CODES = {
+    "unauthorized": 401,
+    "forbidden_host": 403,
+    "forbidden_proxy": 403,
+    "forbidden_origin": 403,
+    "no_such_route": 404,
+    "method_not_allowed": 405,
+    "request_in_progress": 409,
+    "precondition_failed": 412,
+    "body_too_large": 413,
+    "key_reused": 422,
+    "internal_error": 500,
+}
 PROBLEM = "application/problem+json"
 
 
@@ -108,7 +122,13 @@ def install_handlers(app: FastAPI) -> None:
 
     async def http(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        codes = {401: "unauthorized", 403: "forbidden", 404: "no_such_route", 405: "method_not_allowed"}
+        codes = {
+            401: "unauthorized",
+            403: "forbidden",
+            404: "no_such_route",
+            405: "method_not_allowed",
+            413: "body_too_large",
+        }
         response = problem(error.status_code, codes.get(error.status_code, "http_error"), str(error.detail))
         response.headers.update(error.headers or {})
         return response

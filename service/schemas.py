@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Annotated, Any
 
+from fastapi import Request
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from memory_graph.errors import InvalidInput
 from memory_graph.store.collections import Collection, Counts
 
 COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -63,6 +65,13 @@ Storable = Annotated[str, AfterValidator(_storable)]
 StorableJson = Annotated[dict[str, Any], AfterValidator(_storable_json)]
 Question = Annotated[Storable, AfterValidator(not_blank), Field(max_length=MAX_QUESTION_CHARS)]
 CollectionName = Annotated[str, Field(pattern=f"^{COLLECTION_NAME.pattern}$")]
+
+
+def refuse_nul(request: Request) -> None:
+    """Refuse the character NUL in an address, which no database takes. Errors: ``InvalidInput``."""
+    for name, value in (*request.path_params.items(), *request.query_params.multi_items()):
+        if "\0" in str(value) or "\0" in name:
+            raise InvalidInput(name.replace("\0", "␀"), "must not contain the character NUL")
 
 
 class In(BaseModel):
