@@ -319,6 +319,7 @@ jobs = Table(
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Index(None, "collection_id", "state"),
+    Index(None, "created_at", "id"),
 )
 
 job_items = Table(
@@ -416,6 +417,7 @@ queries = Table(
     Column("trace", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Index(None, "collection_id", "created_at"),
+    Index(None, "created_at", "id"),
 )
 
 # The removal of every byte of what was forgotten (memory_graph/store/purges.py). A row holds no text, and outlives its
@@ -488,4 +490,21 @@ key_spending = Table(
     Column("key_id", String(32), ForeignKey("keys.id"), primary_key=True),
     Column("day", Date, primary_key=True),
     Column("tokens", BigInteger, nullable=False),
+)
+
+# Answers to requests that brought an Idempotency-Key, kept for a day (memory_graph/store/answers.py). The body is
+# sealed with the key, of which only a hash is here; no foreign key to a caller, whose key may be revoked.
+kept_answers = Table(
+    "kept_answers",
+    metadata,
+    Column("caller", String(64), primary_key=True),
+    Column("key_hash", String(32), primary_key=True),
+    Column("token", String(32), nullable=False),  # of the attempt that is or was at it
+    Column("request_hash", String(32)),
+    Column("status", Integer),  # none while it is being carried out
+    Column("media_type", String(127)),
+    Column("body", LargeBinary),
+    Column("renewed_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "created_at"),
 )

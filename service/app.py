@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
 from anyio.to_thread import current_default_thread_limiter
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from ingest.jobs import JobQueue
@@ -30,7 +30,11 @@ from service.auth import Gate
 from service.closing import Closing, Farewell
 from service.errors import install_handlers
 from service.key_ring import KeyRing
+from service.openapi import install_description, operation_id
 from service.query_log import QueryLog
+from service.repeats import Repeats
+from service.request_ids import RequestIds
+from service.schemas import refuse_nul
 from service.services import Services
 from service.settings import Settings
 from service.wiring import make_fact_filter, open_database, open_generator, open_searcher, open_views
@@ -93,16 +97,22 @@ def create_app(
         description="Long-term memory for a language model: passages and an entity graph, recalled with citations.",
         lifespan=lifespan,
         redoc_url=None,
+        generate_unique_id_function=operation_id,
+        dependencies=[Depends(refuse_nul)],
     )
     # One name for all processes of a service.
     app.state.instance = os.environ.get(INSTANCE_VARIABLE) or uuid4().hex
     app.state.closing = closing or Closing()
+    install_description(app)
     install_handlers(app)
     for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages, keys):
         app.include_router(module.router)
     app.add_middleware(Admission, settings=settings)  # within the gate: who may not ask takes nobody's place
+    # Added from the inside out: the last one sees a request first.
+    app.add_middleware(Repeats)
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(Farewell, closing=app.state.closing)
+    app.add_middleware(RequestIds)
     return app
 
 

@@ -20,7 +20,7 @@ PREFIX = "SHARPWAVE_"
 CONFIG_VARIABLE = "SHARPWAVE_CONFIG"
 FILE_NAME = "sharpwave.toml"
 # Those that may be read from a file of their own.
-SECRETS = ("admin_key", "generator_api_key", "database_url")
+SECRETS = ("admin_key", "key", "generator_api_key", "database_url")
 # Read where no settings are: see retrieval/models.py.
 _VARIABLES_ONLY = ("models_dir",)
 _MAX_SECRET_BYTES = 65536

@@ -137,6 +137,7 @@ class KeptNoteOut(Out):
 
 class KeptNotesOut(Out):
     notes: list[KeptNoteOut]
+    next_cursor: str | None
 
 
 class QueryOut(Out):
@@ -191,3 +192,4 @@ class QueryDetailOut(QueryLogOut):
 
 class QueriesOut(Out):
     queries: list[QueryLogOut]
+    next_cursor: str | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -82,9 +83,20 @@ def get_collection(connection: Connection, name: str) -> Collection:
     return _collection(row)
 
 
-def list_collections(connection: Connection) -> list[Collection]:
-    """List the collections by name."""
-    return [_collection(row) for row in connection.execute(select(collections).order_by(collections.c.name))]
+def list_collections(
+    connection: Connection,
+    *,
+    among: Iterable[str] | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+) -> list[Collection]:
+    """List the collections by name: those named ``among``, behind the name ``after``."""
+    statement = select(collections).order_by(collections.c.name).limit(limit)
+    if among is not None:
+        statement = statement.where(collections.c.name.in_(among))
+    if after is not None:
+        statement = statement.where(collections.c.name > after)
+    return [_collection(row) for row in connection.execute(statement)]
 
 
 def current_commit(connection: Connection, collection_id: int) -> tuple[int, str] | None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, RowMapping, case, delete, exists, func, inser
 from memory_graph.errors import NotFound
 from memory_graph.store.pace import Pace, read_pace
 from memory_graph.store.replies import drop_replies_of
-from memory_graph.store.rows import chunks, database_now, now
+from memory_graph.store.rows import chunks, database_now, now, older_than
 from memory_graph.store.skipped import Skipped, list_skipped
 from memory_graph.store.tokens import Tokens, begin_tokens
 from memory_graph.tables import collections, job_items, jobs, workers
@@ -260,14 +260,25 @@ def list_jobs(
     *,
     collection_id: int | None = None,
     among: Iterable[str] | None = None,
+    state: str | None = None,
+    after: tuple[datetime, str] | None = None,
     limit: int = 50,
 ) -> list[Job]:
-    """List the newest jobs, without their failures: of one collection, or of those named ``among``."""
+    """List the newest jobs, without their failures: of one collection, of those named ``among``, in one ``state``.
+
+    ``after`` is the (created_at, id) of the last one of the page before.
+    """
     query = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id).limit(limit)
     if collection_id is not None:
         query = query.where(jobs.c.collection_id == collection_id)
     if among is not None:
         query = query.where(jobs.c.collection_id.in_(select(collections.c.id).where(collections.c.name.in_(among))))
+    if among is not None:
+        query = query.where(jobs.c.collection_id.in_(select(collections.c.id).where(collections.c.name.in_(among))))
+    if state is not None:
+        query = query.where(jobs.c.state == state)
+    if after is not None:
+        query = query.where(older_than(jobs.c.created_at, jobs.c.id, after))
     return [_job(connection, head, 0) for head in connection.execute(query).mappings().all()]
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select
 
 from memory_graph.errors import NotFound
+from memory_graph.store.rows import older_than
 from memory_graph.store.scrubbing import keep_unforgotten
 from memory_graph.tables import collections, queries
 
@@ -42,16 +45,54 @@ def get_query(connection: Connection, query_id: str) -> RowMapping:
     return row
 
 
-def list_queries(connection: Connection, *, limit: int, among: Iterable[str] | None = None) -> list[RowMapping]:
-    """List the newest questions, of the collections that are named ``among``, without their traces."""
-    ours = () if among is None else (collections.c.name.in_(among),)
+@dataclass(frozen=True, kw_only=True)
+class QueryFilter:
+    """Which questions to list; what is None does not matter.
+
+    ``answered`` says whether the memory knew, ``fallback`` whether anything was answered around; ``since`` is the first
+    moment that counts, ``until`` the first that does not.
+    """
+
+    collection_id: int | None = None
+    among: Iterable[str] | None = None
+    """Names of collections."""
+    answered: bool | None = None
+    fallback: bool | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """Yield what a row must meet."""
+        if self.collection_id is not None:
+            yield queries.c.collection_id == self.collection_id
+        if self.among is not None:
+            yield collections.c.name.in_(self.among)
+        if self.answered is not None:
+            yield queries.c.found.is_(self.answered)
+        if self.fallback is not None:
+            yield queries.c.fallback_reason.is_not(None) if self.fallback else queries.c.fallback_reason.is_(None)
+        if self.since is not None:
+            yield queries.c.created_at >= self.since
+        if self.until is not None:
+            yield queries.c.created_at < self.until
+
+
+def list_queries(
+    connection: Connection,
+    *,
+    limit: int,
+    after: tuple[datetime, str] | None = None,
+    only: QueryFilter | None = None,
+) -> list[RowMapping]:
+    """List the newest questions, without their traces; ``after`` is the (created_at, id) of the last one seen."""
     columns = [column for column in queries.c if column.name != "trace"]
-    return list(
-        connection.execute(
-            select(*columns, collections.c.name.label("collection"))
-            .join(collections, collections.c.id == queries.c.collection_id)
-            .where(*ours)
-            .order_by(queries.c.created_at.desc(), queries.c.id)
-            .limit(limit)
-        ).mappings()
+    statement = (
+        select(*columns, collections.c.name.label("collection"))
+        .join(collections, collections.c.id == queries.c.collection_id)
+        .where(*(only or QueryFilter()).conditions())
+        .order_by(queries.c.created_at.desc(), queries.c.id)
+        .limit(limit)
     )
+    if after is not None:
+        statement = statement.where(older_than(queries.c.created_at, queries.c.id, after))
+    return list(connection.execute(statement).mappings())

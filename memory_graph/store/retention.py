@@ -97,14 +97,18 @@ def get_rule(connection: Connection, collection_id: int, name: str) -> KeptRule:
     raise NotFound("retention rule", name)
 
 
-def list_rules(connection: Connection, collection_id: int | None = None) -> list[KeptRule]:
-    """List the rules of a collection, or of all, by name."""
+def list_rules(
+    connection: Connection, collection_id: int | None = None, *, after: str | None = None, limit: int | None = None
+) -> list[KeptRule]:
+    """List the rules of a collection, or of all, by name; of one, those behind the name ``after``."""
     statement = select(retention_rules, collections.c.name.label("collection")).join(
         collections, collections.c.id == retention_rules.c.collection_id
     )
     if collection_id is not None:
         statement = statement.where(retention_rules.c.collection_id == collection_id)
-    rows = connection.execute(statement.order_by(retention_rules.c.collection_id, retention_rules.c.name))
+    if after is not None:
+        statement = statement.where(retention_rules.c.name > after)
+    rows = connection.execute(statement.limit(limit).order_by(retention_rules.c.collection_id, retention_rules.c.name))
     return [KeptRule(**row._mapping) for row in rows]
 
 

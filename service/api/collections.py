@@ -12,22 +12,24 @@ from memory_graph.store.collections import (
     list_collections,
 )
 from service.access import ADMINS, CREATES, FOLLOWS, Asking
+from service.paging import Cursor, Limit, Pages
 from service.schemas import CollectionIn, CollectionOut, CollectionsOut
 from service.services import Parts
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 
+PAGES = Pages[tuple[str]]("collections", str)
+
 
 @router.get("", dependencies=[FOLLOWS])
-def list_all(parts: Parts, caller: Asking) -> CollectionsOut:
+def list_all(parts: Parts, caller: Asking, cursor: Cursor = None, limit: Limit = 1_000) -> CollectionsOut:
     """List the collections by name, with what each holds."""
+    (after,) = PAGES.read(cursor) or (None,)
     with parts.database.read() as connection:
-        found = [
-            CollectionOut.of(collection, count_contents(connection, collection.id))
-            for collection in list_collections(connection)
-            if caller.sees(collection.name)
-        ]
-    return CollectionsOut(collections=found)
+        rows = list_collections(connection, among=caller.collections, after=after, limit=limit + 1)
+        page, following = PAGES.cut(rows, limit, lambda one: (one.name,))
+        found = [CollectionOut.of(one, count_contents(connection, one.id)) for one in page]
+    return CollectionsOut(collections=found, next_cursor=following)
 
 
 @router.post("", status_code=201, dependencies=[CREATES])

@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Query, UploadFile
+from fastapi import APIRouter, Form, UploadFile
 from fastapi.responses import JSONResponse
 
 from ingest.dedupe import Policy
@@ -37,13 +37,14 @@ from service.learning_schemas import (
     JobRef,
     Priority,
 )
+from service.paging import Cursor, Limit, Pages
 from service.services import Parts, Services
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
 
 POLL_S = 0.1
 MB = 2**20
-ID_DIGITS = 18  # the database takes no number of more
+PAGES = Pages[tuple[int]]("documents", int)
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -116,17 +117,16 @@ async def upload(
 def list_page(
     collection: str,
     parts: Parts,
-    cursor: Annotated[str, Query(description="`next_cursor` of the page before")] = "0",
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Cursor = None,
+    limit: Limit = 100,
 ) -> DocumentsOut:
     """List documents in the order in which they were learned, a page at a time."""
-    if not cursor.isdecimal() or len(cursor) > ID_DIGITS:
-        raise InvalidInput("cursor", "must be the next_cursor of an earlier page")
+    (after,) = PAGES.read(cursor) or (0,)
     with parts.database.read() as connection:
         found = get_collection(connection, collection)
-        rows = list_documents(connection, found.id, after=int(cursor), limit=limit + 1)
-    following = str(rows[limit - 1]["id"]) if len(rows) > limit else None
-    return DocumentsOut(documents=[DocumentOut.of(dict(row)) for row in rows[:limit]], next_cursor=following)
+        rows = list_documents(connection, found.id, after=after, limit=limit + 1)
+    page, following = PAGES.cut(rows, limit, lambda row: (row["id"],))
+    return DocumentsOut(documents=[DocumentOut.of(dict(row)) for row in page], next_cursor=following)
 
 
 @router.get("/documents/{document_id:path}", dependencies=[READS])

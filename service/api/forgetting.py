@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path
 
 from memory_graph.store.collections import get_collection
 from memory_graph.store.forgetting import forget
@@ -13,15 +13,18 @@ from memory_graph.store.retention import Rule, apply_rule, delete_rule, get_rule
 from memory_graph.store.rows import now
 from service.access import ADMINS, FOLLOWS, READS, WRITES, Asking
 from service.forgetting_schemas import ForgetIn, ForgottenOut, PurgeOut, PurgesOut, RuleIn, RuleOut, RulesOut
+from service.paging import Cursor, Limit, Pages
 from service.schemas import COLLECTION_NAME
 from service.services import Parts
 
 router = APIRouter(prefix="/v1", tags=["forgetting"])
 
+PURGES = Pages[tuple[int]]("purges", int)
+RULES = Pages[tuple[str]]("retention", str)
 RuleName = Annotated[str, Path(pattern=f"^{COLLECTION_NAME.pattern}$")]
 
 
-@router.post("/collections/{collection}/forget", dependencies=[WRITES])
+@router.post("/collections/{collection}/forget", operation_id="documents_forget_many", dependencies=[WRITES])
 def forget_many(collection: str, body: ForgetIn, parts: Parts) -> ForgottenOut:
     """Forget the documents of a source, those that meet a filter, or all, in one commit."""
     selection = body.selection()
@@ -32,30 +35,34 @@ def forget_many(collection: str, body: ForgetIn, parts: Parts) -> ForgottenOut:
     return ForgottenOut.of(erased, dry_run=body.dry_run)
 
 
-@router.get("/purges", dependencies=[FOLLOWS])
-def list_newest(parts: Parts, caller: Asking, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> PurgesOut:
+@router.get("/purges", operation_id="purges_list", dependencies=[FOLLOWS])
+def list_newest(parts: Parts, caller: Asking, cursor: Cursor = None, limit: Limit = 50) -> PurgesOut:
     """List the newest purges."""
+    (before,) = PURGES.read(cursor) or (None,)
     with parts.database.read() as connection:
-        found = list_purges(connection, among=caller.collections, limit=limit)
-    return PurgesOut(purges=[PurgeOut.of(purge) for purge in found])
+        found = list_purges(connection, before=before, among=caller.collections, limit=limit + 1)
+    page, following = PURGES.cut(found, limit, lambda purge: (purge.id,))
+    return PurgesOut(purges=[PurgeOut.of(purge) for purge in page], next_cursor=following)
 
 
-@router.get("/purges/{purge_id}", dependencies=[FOLLOWS])
+@router.get("/purges/{purge_id}", operation_id="purges_show", dependencies=[FOLLOWS])
 def show(purge_id: Annotated[int, Path(ge=1, le=2**53)], parts: Parts) -> PurgeOut:
     """Return a purge: which steps are done, and what it waits for."""
     with parts.database.read() as connection:
         return PurgeOut.of(get_purge(connection, purge_id))
 
 
-@router.get("/collections/{collection}/retention", dependencies=[READS])
-def list_kept(collection: str, parts: Parts) -> RulesOut:
-    """List the rules of a collection."""
+@router.get("/collections/{collection}/retention", operation_id="retention_list", dependencies=[READS])
+def list_kept(collection: str, parts: Parts, cursor: Cursor = None, limit: Limit = 1_000) -> RulesOut:
+    """List the rules of a collection by name."""
+    (after,) = RULES.read(cursor) or (None,)
     with parts.database.read() as connection:
-        rules = list_rules(connection, get_collection(connection, collection).id)
-    return RulesOut(rules=[RuleOut.of(rule) for rule in rules])
+        found = list_rules(connection, get_collection(connection, collection).id, after=after, limit=limit + 1)
+    page, following = RULES.cut(found, limit, lambda rule: (rule.name,))
+    return RulesOut(rules=[RuleOut.of(rule) for rule in page], next_cursor=following)
 
 
-@router.put("/collections/{collection}/retention/{name}", dependencies=[ADMINS])
+@router.put("/collections/{collection}/retention/{name}", operation_id="retention_put", dependencies=[ADMINS])
 def put(collection: str, name: RuleName, body: RuleIn, parts: Parts) -> RuleOut:
     """Write a rule, in place of the one with its name. A worker applies it within six hours."""
     rule = Rule(name=name, age_of=body.age_of, max_age_days=body.max_age_days, filter=body.filter)
@@ -63,14 +70,19 @@ def put(collection: str, name: RuleName, body: RuleIn, parts: Parts) -> RuleOut:
         return RuleOut.of(put_rule(connection, get_collection(connection, collection).id, rule))
 
 
-@router.delete("/collections/{collection}/retention/{name}", status_code=204, dependencies=[ADMINS])
+@router.delete(
+    "/collections/{collection}/retention/{name}",
+    operation_id="retention_delete",
+    status_code=204,
+    dependencies=[ADMINS],
+)
 def delete(collection: str, name: str, parts: Parts) -> None:
     """Delete a rule; what it forgot stays forgotten."""
     with parts.database.write() as connection:
         delete_rule(connection, get_collection(connection, collection).id, name)
 
 
-@router.post("/collections/{collection}/retention/{name}/run", dependencies=[ADMINS])
+@router.post("/collections/{collection}/retention/{name}/run", operation_id="retention_run", dependencies=[ADMINS])
 def run(collection: str, name: str, parts: Parts, dry_run: bool = False) -> ForgottenOut:
     """Apply a rule now; with `dry_run`, only tell what would go."""
     with parts.database.write() as connection:

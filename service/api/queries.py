@@ -2,25 +2,50 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from memory_graph.store.queries import get_query, list_queries
+from memory_graph.store.queries import QueryFilter, get_query, list_queries
 from service.access import READS, Asking
+from service.paging import Cursor, Limit, Pages
 from service.recall_schemas import QueriesOut, QueryDetailOut, QueryLogOut
-from service.services import Parts
+from service.schemas import Moment
+from service.services import Parts, choose_collection
 
 router = APIRouter(prefix="/v1/queries", tags=["queries"])
 
+PAGES = Pages[tuple[datetime, str]]("queries", datetime, str)
+
 
 @router.get("", dependencies=[READS])
-def list_newest(parts: Parts, caller: Asking, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> QueriesOut:
+def list_newest(
+    parts: Parts,
+    caller: Asking,
+    collection: Annotated[str | None, Query(description="Only questions to this collection")] = None,
+    answered: Annotated[bool | None, Query(description="Whether the memory knew")] = None,
+    fallback: Annotated[bool | None, Query(description="Whether anything was answered around")] = None,
+    since: Annotated[Moment | None, Query(description="Only those from this moment on")] = None,
+    until: Annotated[Moment | None, Query(description="Only those before this moment")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> QueriesOut:
     """List the newest questions."""
+    after = PAGES.read(cursor)
     parts.query_log.flush()
     with parts.database.read() as connection:
-        rows = list_queries(connection, among=caller.collections, limit=limit)
-    return QueriesOut(queries=[QueryLogOut.model_validate(dict(row)) for row in rows])
+        only = QueryFilter(
+            collection_id=choose_collection(connection, caller, collection),
+            among=caller.collections,
+            answered=answered,
+            fallback=fallback,
+            since=since,
+            until=until,
+        )
+        rows = list_queries(connection, limit=limit + 1, after=after, only=only)
+    page, following = PAGES.cut(rows, limit, lambda row: (row["created_at"], row["id"]))
+    return QueriesOut(queries=[QueryLogOut.model_validate(dict(row)) for row in page], next_cursor=following)
 
 
 @router.get("/{query_id}", dependencies=[READS])
