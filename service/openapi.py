@@ -28,6 +28,7 @@ TAGS = {
     "forgetting": "Forgetting many documents, the purges that remove every byte, and rules of retention.",
     "jobs": "Learning takes place in jobs, which survive whatever is killed.",
     "recall": "Finding passages, and answering questions with citations.",
+    "keys": "Who may ask what.",
     "queries": "The questions that were asked, and how each was answered.",
     "notes": "What was noted while questions were answered.",
     "passages": "What is retrieved: pieces of documents.",

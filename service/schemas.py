@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Annotated, Any
 
-from fastapi import Request
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from starlette.requests import HTTPConnection
 
 from memory_graph.errors import InvalidInput
 from memory_graph.store.collections import Collection, Counts
@@ -67,7 +67,7 @@ Question = Annotated[Storable, AfterValidator(not_blank), Field(max_length=MAX_Q
 CollectionName = Annotated[str, Field(pattern=f"^{COLLECTION_NAME.pattern}$")]
 
 
-def refuse_nul(request: Request) -> None:
+def refuse_nul(request: HTTPConnection) -> None:
     """Refuse the character NUL in an address, which no database takes. Errors: ``InvalidInput``."""
     for name, value in (*request.path_params.items(), *request.query_params.multi_items()):
         if "\0" in str(value) or "\0" in name:

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 from fastapi.testclient import TestClient
 
+from retrieval.testing import HashEmbedder, ScriptedGenerator
 from service.app import create_app
 from service.openapi import TAGS, all_codes, codes_of
 from service.repeats import is_repeatable
@@ -89,6 +90,6 @@ def test_codes_by_status() -> None:
 
 
 def test_the_service_serves_it(tmp_path: Path) -> None:
-    app = create_app(Settings(data_dir=tmp_path))
-    client = TestClient(app, base_url="http://localhost")  # not entered: nothing needs to run
-    assert client.get("/openapi.json").json() == DOCUMENT
+    app = create_app(Settings(data_dir=tmp_path), embedder=HashEmbedder(), generator=ScriptedGenerator([]))
+    with TestClient(app, base_url="http://localhost") as client:
+        assert client.get("/openapi.json").json() == DOCUMENT

@@ -28,7 +28,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         raise RuntimeError("secret")
 
     headers = {"Authorization": "Bearer key"}
-    with TestClient(app, raise_server_exceptions=False, headers=headers) as client:
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False, headers=headers) as client:
         yield client
 
 
