@@ -12,6 +12,7 @@ from memory_graph.store.collections import (
     list_collections,
 )
 from service.access import ADMINS, FOLLOWS, WRITES
+from service.auditing import Acting, audited
 from service.schemas import CollectionIn, CollectionOut, CollectionsOut
 from service.services import Parts
 
@@ -30,11 +31,11 @@ def list_all(parts: Parts) -> CollectionsOut:
 
 
 @router.post("", status_code=201, dependencies=[WRITES])
-def create(body: CollectionIn, parts: Parts) -> CollectionOut:
+def create(body: CollectionIn, parts: Parts, actor: Acting) -> CollectionOut:
     """Create an empty collection."""
-    with parts.database.write() as connection:
-        collection = create_collection(connection, body.name, body.description)
-        return CollectionOut.of(collection, count_contents(connection, collection.id))
+    with audited(parts.database, actor, "collection.create", collection=body.name) as change:
+        collection = create_collection(change.connection, body.name, body.description)
+        return CollectionOut.of(collection, count_contents(change.connection, collection.id))
 
 
 @router.get("/{collection}", dependencies=[FOLLOWS])
@@ -46,8 +47,8 @@ def show(collection: str, parts: Parts) -> CollectionOut:
 
 
 @router.delete("/{collection}", status_code=204, dependencies=[ADMINS])
-def delete(collection: str, parts: Parts) -> None:
+def delete(collection: str, parts: Parts, actor: Acting) -> None:
     """Delete a collection with all that it holds."""
-    with parts.database.write() as connection:
-        delete_collection(connection, collection)
+    with audited(parts.database, actor, "collection.delete", collection=collection) as change:
+        delete_collection(change.connection, collection)
     parts.views.drop(collection)
