@@ -27,6 +27,7 @@ from memory_graph.store.shares import Share
 from memory_graph.store.tokens import limit_tokens
 from memory_graph.text import hash_text
 from memory_graph.types import Document
+from retrieval import tracing
 
 QUEUE = "ingest"
 WORKFLOW = "learn_job"
@@ -101,6 +102,7 @@ class JobQueue:
                 max_tokens=max_tokens,
                 duplicates=duplicates,
                 priority=priority,
+                traceparent=tracing.traceparent(),
             )
             job_store.add_failures(connection, job_id, failures)
             self._enqueue(connection, shares.begin_run(connection, job_id))

@@ -132,6 +132,8 @@ class Searcher:
         self._scorer = scorer
         self._cross = cross or CrossParams()
         self._fact_filter = fact_filter
+        self.listener: Callable[[SearchRequest, SearchResult], None] | None = None
+        """Told of every search that succeeded."""
 
     def warm(self) -> None:
         """Load the embedder and all that is compiled, so that the first question need not."""
@@ -145,6 +147,12 @@ class Searcher:
         Errors: ``NotFound`` for the collection, ``InvalidInput`` for a filter or a way of reranking that does not fit
         the mode, ``Conflict`` for a version that does not come.
         """
+        found = self._find(collection, request)
+        if self.listener is not None:
+            self.listener(request, found)
+        return found
+
+    def _find(self, collection: str, request: SearchRequest) -> SearchResult:
         if request.rerank == "chain" and request.mode != "graph":
             raise InvalidInput("rerank", f"chain needs mode graph; it is {request.mode}. Leave it out, or say none.")
         if request.rerank == "cross" and self._scorer is None:

@@ -22,13 +22,31 @@ from retrieval.embedder import Embedder
 from retrieval.facts import FactFilter
 from retrieval.generator import Generator
 from service import __version__
-from service.api import audit, collections, documents, forgetting, health, jobs, notes, passages, queries, recall, urls
+from service.api import (
+    audit,
+    collections,
+    documents,
+    forgetting,
+    health,
+    jobs,
+    metrics,
+    notes,
+    passages,
+    queries,
+    recall,
+    urls,
+)
 from service.auth import Gate
 from service.errors import install_handlers
 from service.local import announce, withdraw
+from service.metrics import Metrics
+from service.observed_generator import ObservedGenerator
+from service.pulse import Pulse
 from service.query_log import QueryLog
 from service.services import Services
 from service.settings import Settings
+from service.tracing import start_tracing, stop_tracing
+from service.watching import Watch
 from service.wiring import make_fact_filter, open_database, open_generator, open_searcher, open_views
 
 log = logging.getLogger(__name__)
@@ -52,14 +70,19 @@ def create_app(
     With ``url`` it leaves word in the data folder that it listens there, for the command line.
     """
     instance = uuid4().hex
+    counted = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        traces = start_tracing(settings, "api")
         database = await to_thread(open_database, settings)
-        speaking = await to_thread(open_generator, settings) if generator is None else generator
+        opened = await to_thread(open_generator, settings) if generator is None else generator
+        speaking = ObservedGenerator(opened, counted)
         fact_filter = make_fact_filter(settings, speaking, get_running_loop())
-        parts = await to_thread(_make_parts, settings, database, embedder, speaking, scorer, fact_filter)
+        parts = await to_thread(_make_parts, settings, database, embedder, speaking, scorer, fact_filter, counted)
         app.state.services = parts
+        app.state.pulse = Pulse(parts)
+        app.state.pulse.start()
         ensure_default_collection(database)
         parts.query_log.start()
         # Views and models are ready before the first question; the generator goes on loading behind them.
@@ -76,11 +99,13 @@ def create_app(
         if url is not None:
             withdraw(settings)
         await loading
+        await to_thread(app.state.pulse.stop)
         await to_thread(parts.query_log.stop)
         await parts.generator.aclose()
         parts.jobs.close()
         await to_thread(parts.views.close)
         database.close()
+        await to_thread(stop_tracing, traces)
 
     # FastAPI's own pages load their scripts from elsewhere; these work without internet.
     app = FastAPIOffline(
@@ -93,9 +118,23 @@ def create_app(
     )
     app.state.instance = instance
     install_handlers(app)
-    for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages, audit):
+    for module in (
+        health,
+        collections,
+        documents,
+        urls,
+        forgetting,
+        jobs,
+        recall,
+        queries,
+        notes,
+        passages,
+        audit,
+        metrics,
+    ):
         app.include_router(module.router)
     app.add_middleware(Gate, settings=settings)
+    app.add_middleware(Watch, metrics=counted)  # outside of the gate: what is added last sees a request first
     return app
 
 
@@ -126,14 +165,18 @@ def _make_parts(
     generator: Generator,
     scorer: PairScorer | None,
     fact_filter: FactFilter | None,
+    counted: Metrics,
 ) -> Services:
     views = open_views(settings, database)
+    searcher = open_searcher(settings, database, views, embedder, scorer, fact_filter)
+    searcher.listener = counted.note_search
     return Services(
         settings=settings,
         database=database,
         views=views,
-        searcher=open_searcher(settings, database, views, embedder, scorer, fact_filter),
+        searcher=searcher,
         generator=generator,
         jobs=JobQueue(database),
-        query_log=QueryLog(database),
+        query_log=QueryLog(database, counted.note_answer),
+        metrics=counted,
     )

@@ -27,6 +27,7 @@ from memory_graph.errors import (
     StoreUnavailable,
     UnreadableDocument,
 )
+from service.routes import route_of
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def install_handlers(app: FastAPI) -> None:
         return response
 
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        body = problem_of_fault(error, f"{request.method} {request.url.path}")
+        body = problem_of_fault(error, f"{request.method} {route_of(request.scope)}")
         return JSONResponse(body, status_code=500, media_type=PROBLEM)
 
     app.add_exception_handler(SharpwaveError, named)

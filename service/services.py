@@ -12,6 +12,7 @@ from memory_graph.database import Database
 from retrieval.generator import Generator
 from retrieval.search import Searcher
 from retrieval.views import ViewCache
+from service.metrics import Metrics
 from service.query_log import QueryLog
 from service.settings import Settings
 
@@ -27,6 +28,7 @@ class Services:
     generator: Generator
     jobs: JobQueue
     query_log: QueryLog
+    metrics: Metrics
 
 
 def get_services(request: Request) -> Services:

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     duplicates: Literal["link", "skip", "keep"] = "link"
     offline: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    log_text: bool = False
+    otlp_endpoint: str = ""
 
     @property
     def resolved_database_url(self) -> str:

@@ -21,7 +21,9 @@ from memory_graph.errors import InvalidInput
 from service.app import SUPERVISOR_VARIABLE, create_app, follow_supervisor
 from service.auth import check_address
 from service.commands.output import DataDir, console
+from service.logs import set_up_logging
 from service.settings import Settings, read_settings
+from service.tracing import start_tracing, stop_tracing
 from service.wiring import make_worker, open_database
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; SHARPWAVE_HOST.", show_default="127.0.0.1")]
@@ -48,6 +50,8 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> Non
         create_app(settings, url=url_of(settings)),
         host=settings.host,
         port=settings.port,
+        log_config=None,  # its lines go the way of all others
+        access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=10,
         proxy_headers=False,
@@ -61,11 +65,13 @@ def worker(data_dir: DataDir = None) -> None:
     database = open_database(settings)
     stop = _stop_on_signals()
     follow_supervisor()
+    traces = start_tracing(settings, "worker")
     member = make_worker(settings, database)
     member.start()
-    console.print("The worker is ready.")
+    _say(settings, "The worker is ready.")
     stop.wait()
     member.stop(patience_s=GRACE_S)
+    stop_tracing(traces)
     os._exit(0)  # DBOS's threads may be waiting inside a job that is handed back
 
 
@@ -91,11 +97,10 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
         _Child("API", ["serve"], environment),
         _Child("worker", ["worker"], environment | learning, niceness=WORKER_NICENESS),
     ]
-    console.print(
-        f"Sharpwave listens on {url_of(settings)} (API documentation at {url_of(settings)}/docs). Ctrl-C stops it."
-    )
+    where = url_of(settings)
+    _say(settings, f"Sharpwave listens on {where} (API documentation at {where}/docs). Ctrl-C stops it.")
     if settings.is_open:
-        console.print("No key is set: it answers this machine only.")
+        _say(settings, "No key is set: it answers this machine only.")
     while not stop.wait(0.2):
         for child in children:
             child.keep_running()
@@ -144,16 +149,12 @@ class _Child:
             self._process.wait()
 
 
-def set_up_logging(settings: Settings) -> None:
-    """Log to standard error, one line an event."""
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    noisy_ones = ("httpx", "httpx2", "httpcore", "openai", "sentence_transformers", "alembic", "dbos")
-    # At the level debug these write down what they sign requests with.
-    signing = ("aiobotocore", "boto3", "botocore", "fsspec", "s3fs")
-    for noisy in (*noisy_ones, *signing):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+def _say(settings: Settings, words: str) -> None:
+    """Tell a person, or a program where one reads the logs."""
+    if settings.log_format == "json":
+        log.info(words)
+    else:
+        console.print(words)
 
 
 def url_of(settings: Settings) -> str:
