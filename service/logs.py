@@ -69,8 +69,7 @@ def set_up_logging(settings: Settings) -> None:
     with_text = settings.log_text or settings.log_level == "debug"
     handler.setFormatter(LineFormatter(settings.log_format, with_text=with_text))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    for name in (*_NOISY, *_SIGNING):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quiet_libraries()
     for name in _UVICORN:
         logger = logging.getLogger(name)
         logger.handlers.clear()
@@ -79,6 +78,12 @@ def set_up_logging(settings: Settings) -> None:
     queue = logging.getLogger("dbos")
     queue.handlers[:] = [logging.NullHandler()]
     queue.propagate = True
+
+
+def quiet_libraries() -> None:
+    """Have libraries log from *warning* on: below, clients of HTTP write down addresses, and others what they sign."""
+    for name in (*_NOISY, *_SIGNING):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _context(record: logging.LogRecord) -> dict[str, Any]:

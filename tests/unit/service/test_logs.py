@@ -12,14 +12,14 @@ import pytest
 
 from ingest.current import job_id
 from service import request_ids
-from service.logs import LineFormatter, set_up_logging
+from service.logs import _NOISY, _SIGNING, _UVICORN, LineFormatter, set_up_logging
 from service.settings import Settings
 
 
 @pytest.fixture
 def logging_restored() -> Iterator[None]:
     """Logging as it was, afterwards."""
-    names = ("", "dbos", "uvicorn", "uvicorn.error", "uvicorn.access", "httpx")
+    names = ("", *_NOISY, *_SIGNING, *_UVICORN)
     loggers = [logging.getLogger(name) for name in names]
     before = [(one.handlers[:], one.level, one.propagate) for one in loggers]
     yield

@@ -20,7 +20,7 @@ from memory_graph.errors import GeneratorUnavailable
 from retrieval.generator import Completion, Message
 from retrieval.testing import HashEmbedder, ScriptedGenerator
 from service.app import create_app
-from service.logs import LineFormatter
+from service.logs import LineFormatter, quiet_libraries
 from service.settings import Settings
 from tests.leaks import find_leaks
 from tests.unit.service.test_api import make_learner
@@ -58,6 +58,7 @@ def written(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    quiet_libraries()  # the tests' own client logs addresses, as the service's clients would
     yield stream
     root.removeHandler(handler)
     root.setLevel(level)
