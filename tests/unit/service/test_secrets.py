@@ -10,19 +10,24 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from memory_graph.database import Database, upgrade_schema
 from memory_graph.errors import GeneratorUnavailable
 from retrieval.generator import Completion, Message
 from retrieval.testing import HashEmbedder, ScriptedGenerator
 from service.app import create_app
 from service.logs import LineFormatter, quiet_libraries
 from service.settings import Settings
+from tests.integration.installation import Installation, Started
+from tests.integration.logs import leaks_of
 from tests.leaks import find_leaks
+from tests.unit.factories import commit_documents, learn_document, new_collection
 from tests.unit.service.test_api import make_learner
 
 KEY, WRONG_KEY, MODEL_KEY = "sk-canary-key-0001", "sk-canary-wrong-0002", "sk-canary-model-0003"
@@ -156,3 +161,21 @@ def test_the_search_for_leaks_finds_them() -> None:
     written = {"a.log": "x SK-CANARY-KEY-0001 y", "b.log": json.dumps({"message": "fine"})}
     assert find_leaks(written, [KEY, QUESTION]) == [f"a.log holds '{KEY}'"]
     assert find_leaks(written, ["fine"]) == []  # too short to be told
+
+
+def test_the_logs_of_an_installation_are_held_against_its_keys_and_texts(tmp_path: Path) -> None:
+    text = "Maren Quill built the harbour of Tessaly in 1871."
+    database = Database(f"sqlite:///{tmp_path / 'sharpwave.db'}")
+    upgrade_schema(database)
+    commit_documents(database, new_collection(database).id, learn_document("a", text))
+    database.close()
+    started = [
+        Started(process=SimpleNamespace(args=["python", verb]), out=tmp_path / "x", err=tmp_path / f"{verb}.err")  # type: ignore[arg-type]
+        for verb in ("serve", "ask")
+    ]
+    made = Installation(tmp_path, tmp_path, {"SHARPWAVE_ADMIN_KEY": KEY}, started)
+    for one in started:
+        one.err.write_text(f"key {KEY}\nlearned {text}\n")
+    assert leaks_of(made) == [f"{started[0].err} holds {text[:40]!r}", f"{started[0].err} holds {KEY!r}"]
+    started[0].err.write_text("POST /v1/collections/{collection}/search 200\n")
+    assert leaks_of(made) == []
