@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Full, Queue
@@ -40,6 +41,7 @@ from memory_graph.store.retrying import drop_held
 from memory_graph.store.shares import Share
 from memory_graph.text import hash_text
 from memory_graph.types import Document
+from retrieval import tracing
 from retrieval.embedder import Embedder
 
 # A batch of nothing but known documents and failures ends here.
@@ -110,8 +112,17 @@ class Learner:
         batches: Queue[Batch | BaseException | None] = Queue(maxsize=2)
         stop = Event()
         reader = Thread(
-            target=self._read_ahead,
-            args=(share, head["collection_id"], head["split"], head["duplicates"], extraction, batches, stop),
+            target=copy_context().run,  # so that what it logs names the job
+            args=(
+                self._read_ahead,
+                share,
+                head["collection_id"],
+                head["split"],
+                head["duplicates"],
+                extraction,
+                batches,
+                stop,
+            ),
             daemon=True,
         )
         reader.start()
@@ -122,7 +133,11 @@ class Learner:
                 raise batch
             if batch is None:
                 return False
-            self._learn(share, head["collection_id"], batch, extraction)
+            asked = tracing.links_to(head["traceparent"])
+            with tracing.span(
+                "ingest batch", links=asked, sharpwave__job_id=job_id, sharpwave__passages=batch.passages
+            ):
+                self._learn(share, head["collection_id"], batch, extraction)
             batches.task_done()
             return True
 

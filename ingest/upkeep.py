@@ -62,10 +62,11 @@ class Upkeep:
         dropped = shorten_logs(self._database, self._limits, moment)
         if any(vars(dropped).values()):
             log.info(
-                "dropped by age: %d questions, %d jobs, %d tombstones",
+                "dropped by age: %d questions, %d jobs, %d tombstones, %d entries of the audit log",
                 dropped.questions,
                 dropped.jobs,
                 dropped.tombstones,
+                dropped.changes,
             )
 
     def _run(self) -> None:

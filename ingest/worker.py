@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
+from ingest import current
 from ingest.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, JobQueue
 from ingest.pipeline import JobEnded, Learner
 from ingest.upkeep import Upkeep
@@ -118,6 +119,7 @@ class Worker:
         """The workflow: one step a batch, until the share finds nothing more to take or gives way."""
         self._idle.clear()
         self._current = share
+        current.job_id.set(share.job_id)  # a workflow has a context of its own
         outcome: str | None = None
         try:
             with ExitStack() as stack:
@@ -161,10 +163,11 @@ class Worker:
         except Exception:
             # Raised past the steps' retries, or a fault of ours: it must not leave the job running. What DBOS raises
             # when the job was cancelled, or is another worker's by now, is no Exception and does not come here.
-            log.exception("job %s", share.job_id)
+            log.exception("a fault of ours ends job %s", share.job_id)
             self._end(share, "failed: a fault in the worker; its log has the details")
             raise
         finally:
+            current.job_id.set(None)
             self._current = None
             self._idle.set()
 

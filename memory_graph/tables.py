@@ -315,6 +315,7 @@ jobs = Table(
     Column("seconds", JSON, nullable=False),  # spent by stage
     Column("max_tokens", BigInteger),  # that one run may spend; none means as the worker's settings say
     Column("tokens", JSON),  # spent on a language model (memory_graph.store.jobs.Tokens); none where none were
+    Column("traceparent", String(64)),  # of the request that submitted it, where requests are traced
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
@@ -507,4 +508,25 @@ kept_answers = Table(
     Column("renewed_at", UtcDateTime, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Index(None, "created_at"),
+)
+
+# Who changed what (memory_graph/store/audit.py). A row holds nothing that was learned, and outlives its collection: no
+# foreign key.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor_id", String(64), nullable=False),
+    Column("actor_name", Text, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("collection", String(63)),  # its name
+    Column("target", Text, nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("request_id", String(128)),
+    Column("outcome", String(64), nullable=False),  # done | the code of an error
+    Index(None, "at"),
+    Index(None, "collection", "id"),
+    Index(None, "target"),
+    **NEVER_REUSED,
 )

@@ -137,6 +137,8 @@ class Searcher:
         self._cross = cross or CrossParams()
         self._fact_filter = fact_filter
         self._pool = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="search")
+        self.listener: Callable[[SearchRequest, SearchResult], None] | None = None
+        """Told of every search that succeeded."""
 
     def warm(self) -> None:
         """Load the embedder and all that is compiled, so that the first question need not."""
@@ -152,7 +154,10 @@ class Searcher:
         """
         self._check(request)
         with in_lane(collection):
-            return self._search_now(collection, request)
+            found = self._search_now(collection, request)
+        if self.listener is not None:
+            self.listener(request, found)
+        return found
 
     def search_many(self, collection: str, requests: Sequence[SearchRequest]) -> list[SearchResult]:
         """Find the passages for several questions, each as ``search`` would, and return the results in their order.

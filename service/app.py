@@ -25,18 +25,37 @@ from retrieval.facts import FactFilter
 from retrieval.generator import Generator
 from service import __version__
 from service.admission import Admission
-from service.api import collections, documents, forgetting, health, jobs, keys, notes, passages, queries, recall, urls
+from service.api import (
+    audit,
+    collections,
+    documents,
+    forgetting,
+    health,
+    jobs,
+    keys,
+    metrics,
+    notes,
+    passages,
+    queries,
+    recall,
+    urls,
+)
 from service.auth import Gate
 from service.closing import Closing, Farewell
 from service.errors import install_handlers
 from service.key_ring import KeyRing
+from service.metrics import Metrics
+from service.observed_generator import ObservedGenerator
 from service.openapi import install_description, operation_id
+from service.pulse import Pulse
 from service.query_log import QueryLog
 from service.repeats import Repeats
 from service.request_ids import RequestIds
 from service.schemas import refuse_nul
 from service.services import Services
 from service.settings import Settings
+from service.tracing import start_tracing, stop_tracing
+from service.watching import Watch
 from service.wiring import make_fact_filter, open_database, open_generator, open_searcher, open_views
 
 log = logging.getLogger(__name__)
@@ -60,15 +79,20 @@ def create_app(
 
     ``closing`` tells it that the process ends.
     """
+    counted = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         _make_room(settings)
+        traces = start_tracing(settings, "api")
         database = await to_thread(open_database, settings)
-        speaking = await to_thread(open_generator, settings) if generator is None else generator
+        opened = await to_thread(open_generator, settings) if generator is None else generator
+        speaking = ObservedGenerator(opened, counted)
         fact_filter = make_fact_filter(settings, speaking, get_running_loop())
-        parts = await to_thread(_make_parts, settings, database, embedder, speaking, scorer, fact_filter)
+        parts = await to_thread(_make_parts, settings, database, embedder, speaking, scorer, fact_filter, counted)
         app.state.services = parts
+        app.state.pulse = Pulse(parts)
+        app.state.pulse.start()
         ensure_default_collection(database)
         parts.query_log.start()
         parts.keys.start()
@@ -82,6 +106,7 @@ def create_app(
         loading = create_task(parts.generator.check())
         yield
         # First what would be lost: closing the rest may take longer than there is time.
+        await to_thread(app.state.pulse.stop)
         await to_thread(parts.query_log.stop)
         await to_thread(parts.keys.stop)
         await loading
@@ -89,6 +114,7 @@ def create_app(
         parts.jobs.close()
         await to_thread(parts.views.close)
         database.close()
+        await to_thread(stop_tracing, traces)
 
     # FastAPI's own pages load their scripts from elsewhere; these work without internet.
     app = FastAPIOffline(
@@ -105,13 +131,28 @@ def create_app(
     app.state.closing = closing or Closing()
     install_description(app)
     install_handlers(app)
-    for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages, keys):
+    for module in (
+        health,
+        collections,
+        documents,
+        urls,
+        forgetting,
+        jobs,
+        recall,
+        queries,
+        notes,
+        passages,
+        keys,
+        audit,
+        metrics,
+    ):
         app.include_router(module.router)
     app.add_middleware(Admission, settings=settings)  # within the gate: who may not ask takes nobody's place
     # Added from the inside out: the last one sees a request first.
     app.add_middleware(Repeats)
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(Farewell, closing=app.state.closing)
+    app.add_middleware(Watch, metrics=counted)
     app.add_middleware(RequestIds)
     return app
 
@@ -150,15 +191,19 @@ def _make_parts(
     generator: Generator,
     scorer: PairScorer | None,
     fact_filter: FactFilter | None,
+    counted: Metrics,
 ) -> Services:
     views = open_views(settings, database)
+    searcher = open_searcher(settings, database, views, embedder, scorer, fact_filter)
+    searcher.listener = counted.note_search
     return Services(
         settings=settings,
         database=database,
         views=views,
-        searcher=open_searcher(settings, database, views, embedder, scorer, fact_filter),
+        searcher=searcher,
         generator=generator,
         jobs=JobQueue(database),
-        query_log=QueryLog(database),
         keys=KeyRing(database, settings.admin_key.get_secret_value()),
+        query_log=QueryLog(database, counted.note_answer),
+        metrics=counted,
     )

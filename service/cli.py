@@ -23,6 +23,7 @@ from memory_graph.errors import InvalidInput, SharpwaveError
 from service import __version__
 from service.commands import (
     answers,
+    audit,
     bench,
     config,
     continual,
@@ -65,6 +66,7 @@ app.add_typer(retention.retention_app, name="retention")
 app.add_typer(memory.collections_app, name="collections")
 app.add_typer(memory.jobs_app, name="jobs")
 app.add_typer(keys.keys_app, name="keys")
+app.command()(audit.audit)
 app.add_typer(graph.graph_app, name="graph")
 eval_app = typer.Typer(cls=DefaultGroup)
 eval_app.command(DefaultGroup.default, epilog="See also: sharpwave eval continual --help")(evaluate.evaluate)

@@ -33,6 +33,7 @@ from memory_graph.errors import (
 from memory_graph.store.rows import now
 from service.rates import seconds_to_midnight
 from service.request_ids import HEADER, request_id
+from service.routes import route_of
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ def install_handlers(app: FastAPI) -> None:
         return response
 
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        body = problem_of_fault(error, f"{request.method} {request.url.path}")
+        body = problem_of_fault(error, f"{request.method} {route_of(request.scope)}")
         # Written outside of all middlewares, so that the header is set here.
         headers = {HEADER: name} if (name := request_id()) else None
         return ProblemResponse(body, status_code=500, headers=headers)

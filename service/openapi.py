@@ -29,6 +29,7 @@ TAGS = {
     "jobs": "Learning takes place in jobs, which survive whatever is killed.",
     "recall": "Finding passages, and answering questions with citations.",
     "keys": "Who may ask what.",
+    "audit": "Who changed what.",
     "queries": "The questions that were asked, and how each was answered.",
     "notes": "What was noted while questions were answered.",
     "passages": "What is retrieved: pieces of documents.",

@@ -17,6 +17,7 @@ from retrieval.search import Searcher
 from retrieval.views import ViewCache
 from service.access import Caller
 from service.key_ring import KeyRing
+from service.metrics import Metrics
 from service.query_log import QueryLog
 from service.settings import Settings
 
@@ -33,6 +34,7 @@ class Services:
     jobs: JobQueue
     query_log: QueryLog
     keys: KeyRing
+    metrics: Metrics
 
 
 def get_services(request: Request) -> Services:

@@ -80,9 +80,13 @@ class Settings(BaseSettings):
     keep_questions_days: int = Field(default=0, ge=0)
     keep_jobs_days: int = Field(default=0, ge=0)
     keep_tombstones_days: int = Field(default=0, ge=0)
+    keep_audit_days: int = Field(default=0, ge=0)
     duplicates: Literal["link", "skip", "keep"] = "link"
     offline: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    log_text: bool = False
+    otlp_endpoint: str = ""
 
     @property
     def resolved_database_url(self) -> str:

@@ -270,5 +270,6 @@ def make_upkeep(settings: Settings, database: Database) -> Upkeep:
         question_days=settings.keep_questions_days,
         job_days=settings.keep_jobs_days,
         tombstone_days=settings.keep_tombstones_days,
+        audit_days=settings.keep_audit_days,
     )
     return Upkeep(database, make_purger(settings, database), limits)

@@ -118,8 +118,9 @@ def create_job(
     max_tokens: int | None = None,
     duplicates: str = "link",
     priority: int = NORMAL,
+    traceparent: str | None = None,
 ) -> None:
-    """Write a queued job with its items."""
+    """Write a queued job with its items; ``traceparent`` tells the trace of the request that submitted it."""
     connection.execute(
         insert(jobs).values(
             id=job_id,
@@ -132,6 +133,7 @@ def create_job(
             runs=1,
             seconds={},
             max_tokens=max_tokens,
+            traceparent=traceparent,
             created_at=now(),
         )
     )

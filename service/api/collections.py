@@ -12,6 +12,7 @@ from memory_graph.store.collections import (
     list_collections,
 )
 from service.access import ADMINS, CREATES, FOLLOWS, Asking
+from service.auditing import Acting, audited
 from service.paging import Cursor, Limit, Pages
 from service.schemas import CollectionIn, CollectionOut, CollectionsOut
 from service.services import Parts
@@ -33,11 +34,11 @@ def list_all(parts: Parts, caller: Asking, cursor: Cursor = None, limit: Limit =
 
 
 @router.post("", status_code=201, dependencies=[CREATES])
-def create(body: CollectionIn, parts: Parts) -> CollectionOut:
+def create(body: CollectionIn, parts: Parts, actor: Acting) -> CollectionOut:
     """Create an empty collection, with a key that is bound to none."""
-    with parts.database.write() as connection:
-        collection = create_collection(connection, body.name, body.description)
-        return CollectionOut.of(collection, count_contents(connection, collection.id))
+    with audited(parts.database, actor, "collection.create", collection=body.name) as change:
+        collection = create_collection(change.connection, body.name, body.description)
+        return CollectionOut.of(collection, count_contents(change.connection, collection.id))
 
 
 @router.get("/{collection}", dependencies=[FOLLOWS])
@@ -49,8 +50,8 @@ def show(collection: str, parts: Parts) -> CollectionOut:
 
 
 @router.delete("/{collection}", status_code=204, dependencies=[ADMINS])
-def delete(collection: str, parts: Parts) -> None:
+def delete(collection: str, parts: Parts, actor: Acting) -> None:
     """Delete a collection with all that it holds."""
-    with parts.database.write() as connection:
-        delete_collection(connection, collection)
+    with audited(parts.database, actor, "collection.delete", collection=collection) as change:
+        delete_collection(change.connection, collection)
     parts.views.drop(collection)

@@ -16,6 +16,7 @@ from ingest.jobs import PRIORITIES, document_items
 from ingest.lines import content_id
 from ingest.worker import live_workers
 from memory_graph.errors import InvalidInput, NotFound
+from memory_graph.store.audit import document_target
 from memory_graph.store.collections import get_collection
 from memory_graph.store.duplicates import copies_of
 from memory_graph.store.forgetting import Selection
@@ -26,6 +27,7 @@ from memory_graph.store.updating import document_history
 from memory_graph.types import Document
 from service.access import READS, WRITES
 from service.admission import leave_line
+from service.auditing import Acting, audited, describe_erased, submitted_by
 from service.forgetting_schemas import ForgottenOut
 from service.learning_schemas import (
     DocumentDetailOut,
@@ -55,7 +57,7 @@ ENDED = ("succeeded", "failed", "cancelled")
     responses={200: {"model": JobOut, "description": "With `wait`: the finished job"}},
     dependencies=[WRITES],
 )
-async def learn(collection: str, body: DocumentsIn, parts: Parts) -> Any:
+async def learn(collection: str, body: DocumentsIn, parts: Parts, actor: Acting) -> Any:
     """Learn documents. An id that is known is replaced if its content changed, and skipped if it did not.
 
     With `wait` the answer comes when the job has ended; where no worker is alive, at once.
@@ -69,6 +71,7 @@ async def learn(collection: str, body: DocumentsIn, parts: Parts) -> Any:
         split=body.split,
         duplicates=body.duplicates or parts.settings.duplicates,
         priority=PRIORITIES[body.priority],
+        noted=submitted_by(actor, collection, len(documents)),
     )
     if body.wait:
         leave_line()  # what is waited for is the worker's
@@ -83,6 +86,7 @@ async def upload(
     collection: str,
     files: list[UploadFile],
     parts: Parts,
+    actor: Acting,
     duplicates: Annotated[Policy | None, Form(description="What becomes of copies of what is there")] = None,
     priority: Annotated[Priority, Form()] = "normal",
 ) -> JobRef:
@@ -109,6 +113,7 @@ async def upload(
         failures=failures,
         duplicates=duplicates or parts.settings.duplicates,
         priority=PRIORITIES[priority],
+        noted=submitted_by(actor, collection, len(files)),
     )
     return JobRef(job_id=submitted.job_id)
 
@@ -145,12 +150,16 @@ def show(collection: str, document_id: str, parts: Parts) -> DocumentDetailOut:
 
 
 @router.delete("/documents/{document_id:path}", dependencies=[WRITES])
-def forget(collection: str, document_id: str, parts: Parts, dry_run: bool = False) -> ForgottenOut:
+def forget(collection: str, document_id: str, parts: Parts, actor: Acting, dry_run: bool = False) -> ForgottenOut:
     """Forget a document and all that rested on it alone; with `dry_run`, only tell what that would be."""
     parts.query_log.flush()
-    with parts.database.write() as connection:
-        found = get_collection(connection, collection)
-        erased = forget_selection(connection, found.id, Selection(key=document_id), dry_run=dry_run)
+    target = document_target(collection, document_id)
+    with audited(
+        parts.database, actor, "documents.forget", collection=collection, target=target, dry_run=dry_run
+    ) as change:
+        found = get_collection(change.connection, collection)
+        erased = forget_selection(change.connection, found.id, Selection(key=document_id), dry_run=dry_run)
+        change.detail = describe_erased(erased)
     return ForgottenOut.of(erased, dry_run=dry_run, document_id=document_id)
 
 

@@ -12,6 +12,7 @@ from memory_graph.store.purges import get_purge, list_purges
 from memory_graph.store.retention import Rule, apply_rule, delete_rule, get_rule, list_rules, put_rule
 from memory_graph.store.rows import now
 from service.access import ADMINS, FOLLOWS, READS, WRITES, Asking
+from service.auditing import Acting, audited, describe_erased, describe_selection
 from service.forgetting_schemas import ForgetIn, ForgottenOut, PurgeOut, PurgesOut, RuleIn, RuleOut, RulesOut
 from service.paging import Cursor, Limit, Pages
 from service.schemas import COLLECTION_NAME
@@ -25,13 +26,17 @@ RuleName = Annotated[str, Path(pattern=f"^{COLLECTION_NAME.pattern}$")]
 
 
 @router.post("/collections/{collection}/forget", operation_id="documents_forget_many", dependencies=[WRITES])
-def forget_many(collection: str, body: ForgetIn, parts: Parts) -> ForgottenOut:
+def forget_many(collection: str, body: ForgetIn, parts: Parts, actor: Acting) -> ForgottenOut:
     """Forget the documents of a source, those that meet a filter, or all, in one commit."""
     selection = body.selection()
     parts.query_log.flush()
-    with parts.database.write() as connection:
-        found = get_collection(connection, collection)
-        erased = forget(connection, found.id, selection, dry_run=body.dry_run)
+    target = describe_selection(selection)
+    with audited(
+        parts.database, actor, "documents.forget", collection=collection, target=target, dry_run=body.dry_run
+    ) as change:
+        found = get_collection(change.connection, collection)
+        erased = forget(change.connection, found.id, selection, dry_run=body.dry_run)
+        change.detail = describe_erased(erased)
     return ForgottenOut.of(erased, dry_run=body.dry_run)
 
 
@@ -63,11 +68,12 @@ def list_kept(collection: str, parts: Parts, cursor: Cursor = None, limit: Limit
 
 
 @router.put("/collections/{collection}/retention/{name}", operation_id="retention_put", dependencies=[ADMINS])
-def put(collection: str, name: RuleName, body: RuleIn, parts: Parts) -> RuleOut:
+def put(collection: str, name: RuleName, body: RuleIn, parts: Parts, actor: Acting) -> RuleOut:
     """Write a rule, in place of the one with its name. A worker applies it within six hours."""
     rule = Rule(name=name, age_of=body.age_of, max_age_days=body.max_age_days, filter=body.filter)
-    with parts.database.write() as connection:
-        return RuleOut.of(put_rule(connection, get_collection(connection, collection).id, rule))
+    with audited(parts.database, actor, "retention.put", collection=collection, target=name) as change:
+        change.detail = {"age_of": rule.age_of, "max_age_days": rule.max_age_days, "filtered": bool(rule.filter)}
+        return RuleOut.of(put_rule(change.connection, get_collection(change.connection, collection).id, rule))
 
 
 @router.delete(
@@ -76,16 +82,17 @@ def put(collection: str, name: RuleName, body: RuleIn, parts: Parts) -> RuleOut:
     status_code=204,
     dependencies=[ADMINS],
 )
-def delete(collection: str, name: str, parts: Parts) -> None:
+def delete(collection: str, name: RuleName, parts: Parts, actor: Acting) -> None:
     """Delete a rule; what it forgot stays forgotten."""
-    with parts.database.write() as connection:
-        delete_rule(connection, get_collection(connection, collection).id, name)
+    with audited(parts.database, actor, "retention.delete", collection=collection, target=name) as change:
+        delete_rule(change.connection, get_collection(change.connection, collection).id, name)
 
 
 @router.post("/collections/{collection}/retention/{name}/run", operation_id="retention_run", dependencies=[ADMINS])
-def run(collection: str, name: str, parts: Parts, dry_run: bool = False) -> ForgottenOut:
+def run(collection: str, name: RuleName, parts: Parts, actor: Acting, dry_run: bool = False) -> ForgottenOut:
     """Apply a rule now; with `dry_run`, only tell what would go."""
-    with parts.database.write() as connection:
-        rule = get_rule(connection, get_collection(connection, collection).id, name)
-        erased = apply_rule(connection, rule, now(), dry_run=dry_run)
+    with audited(parts.database, actor, "retention.run", collection=collection, target=name, dry_run=dry_run) as change:
+        rule = get_rule(change.connection, get_collection(change.connection, collection).id, name)
+        erased = apply_rule(change.connection, rule, now(), dry_run=dry_run)
+        change.detail = describe_erased(erased)
     return ForgottenOut.of(erased, dry_run=dry_run)

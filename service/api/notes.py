@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query
 from memory_graph.store.collections import get_collection
 from memory_graph.store.notes import forget_note, list_notes
 from service.access import READS, WRITES
+from service.auditing import Acting, audited
 from service.paging import MAX_ID, Cursor, Limit, Pages
 from service.recall_schemas import KeptNoteOut, KeptNotesOut
 from service.services import Parts
@@ -37,7 +38,7 @@ def list_kept(
 
 
 @router.delete("/{collection}/notes/{note_id}", status_code=204, dependencies=[WRITES])
-def forget(collection: str, note_id: Annotated[int, Path(ge=1, le=MAX_ID)], parts: Parts) -> None:
+def forget(collection: str, note_id: Annotated[int, Path(ge=1, le=MAX_ID)], parts: Parts, actor: Acting) -> None:
     """Forget a note; the passages that it rests on stay."""
-    with parts.database.write() as connection:
-        forget_note(connection, get_collection(connection, collection).id, note_id)
+    with audited(parts.database, actor, "note.forget", collection=collection, target=f"note:{note_id}") as change:
+        forget_note(change.connection, get_collection(change.connection, collection).id, note_id)

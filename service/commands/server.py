@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from typing import Annotated
@@ -23,12 +22,17 @@ from service.closing import Closing
 from service.commands.output import DataDir, console
 from service.http_server import ApiServer
 from service.local import Announcement, find_service, read_announcement
+from service.logs import set_up_logging
+from service.metrics import share_metrics, unshare_metrics
 from service.processes import LISTENER_VARIABLE, READY_VARIABLE
 from service.settings import Settings, read_settings
 from service.signals import Signals
 from service.slow_heads import closing_after
 from service.supervisor import WORKER_GRACE_S, Supervisor, open_listener, url_of
+from service.tracing import start_tracing, stop_tracing
 from service.wiring import make_worker, open_database
+
+log = logging.getLogger(__name__)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; SHARPWAVE_HOST.", show_default="127.0.0.1")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; SHARPWAVE_PORT.", show_default="8000")]
@@ -59,9 +63,10 @@ def worker(data_dir: DataDir = None) -> None:
     database = open_database(settings)
     signals = Signals(signal.SIGINT, signal.SIGTERM)
     follow_supervisor()
+    traces = start_tracing(settings, "worker")
     member = make_worker(settings, database)
     member.start()
-    console.print("The worker is ready.")
+    _say(settings, "The worker is ready.")
     while not signals.wait(None):
         pass
     leaving = threading.Thread(target=member.stop, args=[WORKER_GRACE_S], name="leaving", daemon=True)
@@ -70,6 +75,7 @@ def worker(data_dir: DataDir = None) -> None:
         if signals.wait(0.1):
             member.stop(patience_s=0)  # asked twice: the job is handed back as it stands
             break
+    stop_tracing(traces)
     os._exit(0)  # DBOS's threads may be waiting inside a job that is handed back
 
 
@@ -105,12 +111,17 @@ def _supervise(settings: Settings, *, with_worker: bool) -> None:
     with database.read() as connection:
         is_open = settings.is_open and not has_keys(connection)
     database.close()
+    shared = share_metrics()  # the processes of the API are told where they write their numbers
     supervisor = Supervisor(settings, listener, with_worker=with_worker)
     url = url_of(settings)
-    console.print(f"Sharpwave listens on {url} (API documentation at {url}/docs). Ctrl-C stops it.")
+    _say(settings, f"Sharpwave listens on {url} (API documentation at {url}/docs). Ctrl-C stops it.")
     if is_open:
-        console.print("No key is set: it answers this machine only.")
-    if status := supervisor.run():
+        _say(settings, "No key is set: it answers this machine only.")
+    try:
+        status = supervisor.run()
+    finally:
+        unshare_metrics(shared)
+    if status:
         raise SystemExit(status)
 
 
@@ -134,19 +145,17 @@ def _answer() -> None:
     config = uvicorn.Config(
         create_app(settings, closing=closing),
         http=closing_after(settings.client_timeout_s),
+        log_config=None,  # its lines go the way of all others
+        access_log=False,
         log_level="warning",
         proxy_headers=False,
     )
     ApiServer(config, closing, shutdown_s=settings.shutdown_s, on_ready=tell).run([listener])
 
 
-def set_up_logging(settings: Settings) -> None:
-    """Log to standard error, one line an event."""
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    noisy_ones = ("httpx", "httpx2", "httpcore", "openai", "sentence_transformers", "alembic", "dbos")
-    # At the level debug these write down what they sign requests with.
-    signing = ("aiobotocore", "boto3", "botocore", "fsspec", "s3fs")
-    for noisy in (*noisy_ones, *signing):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+def _say(settings: Settings, words: str) -> None:
+    """Tell a person, or a program where one reads the logs."""
+    if settings.log_format == "json":
+        log.info(words)
+    else:
+        console.print(words)
