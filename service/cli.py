@@ -24,6 +24,7 @@ from service.commands import (
     answers,
     bench,
     continual,
+    corrections,
     crowding,
     evaluate,
     forgetting,
@@ -59,6 +60,7 @@ app.add_typer(retention.retention_app, name="retention")
 app.add_typer(memory.collections_app, name="collections")
 app.add_typer(memory.jobs_app, name="jobs")
 app.add_typer(graph.graph_app, name="graph")
+app.add_typer(corrections.corrections_app, name="corrections")
 eval_app = typer.Typer(cls=DefaultGroup)
 eval_app.command(DefaultGroup.default, epilog="See also: sharpwave eval continual --help")(evaluate.evaluate)
 eval_app.command()(continual.continual)

@@ -32,6 +32,7 @@ from memory_graph.tables import metadata, passages
 from tests.unit.factories import (
     commit_documents,
     content_of,
+    correct,
     embed_names,
     find_collection,
     forget_document,
@@ -78,6 +79,7 @@ def _fill(database: Database, name: str) -> int:
             created_at=now(),
         )
         assert add_notes(connection, [note]) == 1
+    correct(database, collection.id, "merge", names=["Ada Quill"], into="Ada")
     return collection.id
 
 
