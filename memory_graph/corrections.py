@@ -7,7 +7,7 @@ either was made again, the outcome is the same. Names are meant by their normali
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -54,16 +54,19 @@ class Found:
         )
 
 
-def found_in(extraction: Extraction) -> Found:
-    """Return an extraction by keys: a name without a letter or digit, and a fact about one name alone, are none."""
+def found_in(extraction: Extraction, key_of: Callable[[str], str] = normalize) -> Found:
+    """Return an extraction by keys: a name without a letter or digit, and a fact about one name alone, are none.
+
+    ``key_of`` is ``normalize``, or what remembers its results.
+    """
     mentions: dict[str, tuple[str, int]] = {}
     for mention in extraction.mentions:
-        if key := normalize(mention.text):
+        if key := key_of(mention.text):
             surface, count = mentions.get(key, (mention.text, 0))
             mentions[key] = (surface, count + mention.count)
     facts: dict[FactKey, None] = {}
     for triple in extraction.triples:
-        one, other = normalize(triple.subject), normalize(triple.object)
+        one, other = key_of(triple.subject), key_of(triple.object)
         if one and other and one != other:
             facts[one, triple.predicate, other] = None
     return Found(mentions=mentions, facts=list(facts))

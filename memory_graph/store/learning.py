@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 from uuid import uuid4
 
@@ -37,6 +37,7 @@ from memory_graph.tables import (
     phrases,
     tombstones,
 )
+from memory_graph.text import normalize
 from memory_graph.types import Document, Extraction, FactKey, Passage
 
 
@@ -283,7 +284,9 @@ class Commit:
     def _write_extractions(
         self, passage_ids: Sequence[int], extractions: Sequence[Extraction], document: LearnedDocument
     ) -> None:
-        found = dict(zip(passage_ids, map(found_in, extractions), strict=True))
+        key_of = cache(normalize)  # the names of a document come again and again
+        read = (found_in(one, key_of) for one in extractions)
+        found = dict(zip(passage_ids, read, strict=True))
         fact_vectors, phrase_vectors = document.fact_vectors, document.phrase_vectors
         if self.rules:
             found = {key: with_vectors(one, phrase_vectors, fact_vectors) for key, one in found.items()}

@@ -189,7 +189,7 @@ def test_any_history_ends_in_the_content_of_a_rebuild(
         assert canonical(one, names) == content
 
 
-@settings(HISTORIES, max_examples=100)
+@HISTORIES
 @given(st.lists(st.one_of(commits(), CORRECTIONS), min_size=1, max_size=16), st.booleans())
 def test_what_is_there_follows_from_what_lives_and_from_the_corrections_that_stand(
     memories: Memories, history: list[Step | Put | Undo], named: bool
@@ -214,7 +214,7 @@ def test_what_is_there_follows_from_what_lives_and_from_the_corrections_that_sta
     assert contents[0] == contents[1]
 
 
-@settings(HISTORIES, max_examples=60)
+@settings(HISTORIES, max_examples=25)
 @given(st.lists(commits(), min_size=1, max_size=6), st.lists(puts(), min_size=1, max_size=6), st.randoms())
 def test_undone_corrections_leave_nothing(
     memories: Memories, history: list[Step], made: list[Put], chance: random.Random
