@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 
 from ingest.batch import Batch, Computed, Prepared, failure_of, learned_document
 from ingest.dedupe import LeftOut, count_copy, find_original, leave_out, lost_original, sign
-from ingest.embedding import embed_facts, embed_passages, embed_phrases
+from ingest.embedding import embed_facts, embed_passages, embed_phrases, embed_with
 from ingest.extracting import ExtractionRun, Finding, JobExtractor, PassageText
 from ingest.file_reader import FileReader
 from ingest.formats import ReadLimits
@@ -339,7 +339,7 @@ class Learner:
         computed: Computed,
     ) -> int:
         """Write what was learned and mark what is done; return how many bytes of documents that were."""
-        commit = Commit(connection, collection_id)
+        commit = Commit(connection, collection_id, embed_with(connection, collection_id, self._embedder))
         # Locked in this order everywhere, the collection and then the job: whoever cancels it waits, or is waited for.
         head = job_store.job_head(connection, job_id, lock=True)
         if head["state"] not in job_store.UNFINISHED:

@@ -278,6 +278,37 @@ fact_sources = Table(
     Index(None, "collection_id", "version"),
 )
 
+# What people put right about names and facts (memory_graph/corrections.py). A row stays, for the record; its words go
+# with the last document that they are of.
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("kind", String(16), nullable=False),  # merge | split | retract
+    Column("what", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("state", String(16), nullable=False),  # active | undone | forgotten
+    Column("made_by", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("version", BigInteger, nullable=False),  # of the commit that applied it
+    Column("passages", Integer, nullable=False),  # that this commit changed
+    Column("undone_by", Text),
+    Column("undone_at", UtcDateTime),
+    Index(None, "collection_id", "state"),
+    **NEVER_REUSED,
+)
+
+# What the extractor found in passages that corrections touch; gone with the passage.
+originals = Table(
+    "originals",
+    metadata,
+    Column("passage_id", Id, ForeignKey("passages.id"), primary_key=True, autoincrement=False),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("found", JSON, nullable=False),  # memory_graph.corrections.Found
+    Index(None, "collection_id", "passage_id"),
+)
+
 # One row a commit. A saved view names the commit that it stands at: after a backup was restored, the same version may
 # be another commit.
 commits = Table(
@@ -417,6 +448,11 @@ queries = Table(
     Column("milliseconds", Integer, nullable=False),
     Column("trace", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    # What whoever asked said of the answer.
+    Column("rating", Integer),  # 1 | -1
+    Column("comment", Text),
+    Column("correct_answer", Text),
+    Column("rated_at", UtcDateTime),
     Index(None, "collection_id", "created_at"),
     Index(None, "created_at", "id"),
 )

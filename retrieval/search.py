@@ -140,6 +140,11 @@ class Searcher:
         self.listener: Callable[[SearchRequest, SearchResult], None] | None = None
         """Told of every search that succeeded."""
 
+    @property
+    def embedder(self) -> Embedder:
+        """What makes vectors of questions, and of what is learned."""
+        return self._embedder
+
     def warm(self) -> None:
         """Load the embedder and all that is compiled, so that the first question need not."""
         vectors = self._embedder.encode(["Ada Quill", "Bram Oster"])

@@ -27,6 +27,7 @@ from service.commands import (
     bench,
     config,
     continual,
+    corrections,
     crowding,
     evaluate,
     forgetting,
@@ -68,6 +69,7 @@ app.add_typer(memory.jobs_app, name="jobs")
 app.add_typer(keys.keys_app, name="keys")
 app.command()(audit.audit)
 app.add_typer(graph.graph_app, name="graph")
+app.add_typer(corrections.corrections_app, name="corrections")
 eval_app = typer.Typer(cls=DefaultGroup)
 eval_app.command(DefaultGroup.default, epilog="See also: sharpwave eval continual --help")(evaluate.evaluate)
 eval_app.command()(continual.continual)

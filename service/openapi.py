@@ -30,6 +30,8 @@ TAGS = {
     "recall": "Finding passages, and answering questions with citations.",
     "keys": "Who may ask what.",
     "audit": "Who changed what.",
+    "inspection": "What a memory holds: phrases, facts, and what is around them.",
+    "corrections": "Phrases merged and split, facts taken out, and all of it undone.",
     "queries": "The questions that were asked, and how each was answered.",
     "notes": "What was noted while questions were answered.",
     "passages": "What is retrieved: pieces of documents.",

@@ -184,6 +184,10 @@ class QueryLogOut(Out):
     version: int
     milliseconds: int
     created_at: datetime
+    rating: int | None
+    comment: str | None
+    correct_answer: str | None
+    rated_at: datetime | None
 
 
 class QueryDetailOut(QueryLogOut):

@@ -14,6 +14,7 @@ from memory_graph.store.rows import now
 from memory_graph.tables import (
     collections,
     commits,
+    corrections,
     document_changes,
     documents,
     embeddings,
@@ -28,6 +29,7 @@ from memory_graph.tables import (
     near_copies,
     note_passages,
     notes,
+    originals,
     passages,
     phrase_embeddings,
     phrases,
@@ -120,6 +122,11 @@ def commit_token(connection: Connection, collection_id: int, version: int) -> st
     )
 
 
+def compacted_version(connection: Connection, collection_id: int) -> int:
+    """Return the version that a view must have reached to go on from where it is."""
+    return connection.scalar(select(collections.c.compacted_version).where(collections.c.id == collection_id)) or 0
+
+
 def bind_embedder(connection: Connection, collection_id: int, embedder: str) -> None:
     """Remember which embedder a collection's vectors come from.
 
@@ -156,6 +163,8 @@ def delete_collection(connection: Connection, name: str) -> None:
     for table in (
         note_passages,
         notes,
+        originals,
+        corrections,
         fact_embeddings,
         fact_sources,
         phrase_embeddings,

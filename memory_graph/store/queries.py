@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, update
 
-from memory_graph.errors import NotFound
-from memory_graph.store.rows import older_than
+from memory_graph.errors import Conflict, NotFound
+from memory_graph.store.rows import now, older_than
 from memory_graph.store.scrubbing import keep_unforgotten
 from memory_graph.tables import collections, queries
 
@@ -60,6 +60,9 @@ class QueryFilter:
     fallback: bool | None = None
     since: datetime | None = None
     until: datetime | None = None
+    rating: int | None = None
+    rated: bool | None = None
+    """Whether anybody rated the answer."""
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
         """Yield what a row must meet."""
@@ -75,6 +78,10 @@ class QueryFilter:
             yield queries.c.created_at >= self.since
         if self.until is not None:
             yield queries.c.created_at < self.until
+        if self.rating is not None:
+            yield queries.c.rating == self.rating
+        if self.rated is not None:
+            yield queries.c.rating.is_not(None) if self.rated else queries.c.rating.is_(None)
 
 
 def list_queries(
@@ -96,3 +103,27 @@ def list_queries(
     if after is not None:
         statement = statement.where(older_than(queries.c.created_at, queries.c.id, after))
     return list(connection.execute(statement).mappings())
+
+
+def rate_query(
+    connection: Connection,
+    query_id: str,
+    *,
+    rating: int,
+    comment: str | None = None,
+    correct_answer: str | None = None,
+) -> datetime:
+    """Write what was said of an answer, in place of what was said before; return the moment.
+
+    Errors: ``NotFound``; ``Conflict`` for words about a question whose own words were forgotten.
+    """
+    # Locked, as for writing questions: nothing may be forgotten between the look and the writing.
+    row = get_query(connection, query_id)
+    connection.execute(select(collections.c.id).where(collections.c.id == row["collection_id"]).with_for_update())
+    row = get_query(connection, query_id)
+    if row["trace"].get("forgotten") and (comment or correct_answer):
+        raise Conflict("what this question rested on was forgotten: it takes a rating, but no words")
+    moment = now()
+    values = {"rating": rating, "comment": comment, "correct_answer": correct_answer, "rated_at": moment}
+    connection.execute(update(queries).where(queries.c.id == query_id).values(values))
+    return moment

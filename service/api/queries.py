@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
-from memory_graph.store.queries import QueryFilter, get_query, list_queries
+from memory_graph.errors import NotFound
+from memory_graph.store.queries import QueryFilter, get_query, list_queries, rate_query
 from service.access import READS, Asking
+from service.inspection_schemas import FeedbackIn, FeedbackOut
 from service.paging import Cursor, Limit, Pages
 from service.recall_schemas import QueriesOut, QueryDetailOut, QueryLogOut
 from service.schemas import Moment
@@ -28,6 +30,8 @@ def list_newest(
     fallback: Annotated[bool | None, Query(description="Whether anything was answered around")] = None,
     since: Annotated[Moment | None, Query(description="Only those from this moment on")] = None,
     until: Annotated[Moment | None, Query(description="Only those before this moment")] = None,
+    rating: Annotated[Literal["1", "-1"] | None, Query(description="Only those that were rated so")] = None,
+    rated: Annotated[bool | None, Query(description="Only those with a rating, or without one")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> QueriesOut:
@@ -42,6 +46,8 @@ def list_newest(
             fallback=fallback,
             since=since,
             until=until,
+            rating=int(rating) if rating else None,
+            rated=rated,
         )
         rows = list_queries(connection, limit=limit + 1, after=after, only=only)
     page, following = PAGES.cut(rows, limit, lambda row: (row["created_at"], row["id"]))
@@ -54,3 +60,14 @@ def show(query_id: str, parts: Parts) -> QueryDetailOut:
     parts.query_log.flush()
     with parts.database.read() as connection:
         return QueryDetailOut.model_validate(dict(get_query(connection, query_id)))
+
+
+@router.post("/{query_id}/feedback", dependencies=[READS])
+def rate(query_id: str, body: FeedbackIn, parts: Parts, caller: Asking) -> FeedbackOut:
+    """Say whether an answer was right, and what would have been; what was said before is replaced."""
+    parts.query_log.flush()
+    with parts.database.write() as connection:
+        if not caller.sees(get_query(connection, query_id)["collection"]):
+            raise NotFound("query", query_id)
+        said = body.model_dump()
+        return FeedbackOut(**said, rated_at=rate_query(connection, query_id, **said))

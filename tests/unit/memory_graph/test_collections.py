@@ -33,6 +33,7 @@ from memory_graph.tables import metadata, passages
 from tests.unit.factories import (
     commit_documents,
     content_of,
+    correct,
     embed_names,
     find_collection,
     forget_document,
@@ -80,6 +81,7 @@ def _fill(database: Database, name: str) -> int:
         )
         assert add_notes(connection, [note]) == 1
         add_key(connection, NewKey(id=f"k-{name}", name="k", hash="0", scopes=frozenset(), collections=[name]))
+    correct(database, collection.id, "merge", names=["Ada Quill"], into="Ada")
     return collection.id
 
 
