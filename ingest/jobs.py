@@ -7,7 +7,7 @@ worker finds it by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -68,16 +68,20 @@ class JobQueue:
         max_tokens: int | None = None,
         duplicates: Policy = "link",
         priority: int = NORMAL,
+        check: Callable[[Connection, int], None] | None = None,
     ) -> Submission:
         """Queue a job, or go on with the unfinished one of an equal ``fingerprint``.
 
         ``failures`` are things that could not even be submitted: they are listed with the job. ``max_tokens`` is what
         a run of it may spend on a language model; None is as the worker's settings say. ``duplicates`` says what
         becomes of copies (``ingest/dedupe.py``). Of jobs that wait, those of the lowest ``priority`` come first.
+        ``check`` is given the transaction and the collection's id before anything is written, and stops it by raising.
         Errors: ``NotFound`` for the collection.
         """
         with self._database.write() as connection:
             collection_id = get_collection(connection, collection).id
+            if check is not None:
+                check(connection, collection_id)
             if fingerprint is not None:
                 unfinished = job_store.find_unfinished(connection, collection_id, fingerprint)
                 if unfinished is not None:

@@ -25,6 +25,7 @@ from service import __version__
 from service.api import collections, documents, forgetting, health, jobs, notes, passages, queries, recall, urls
 from service.auth import Gate
 from service.errors import install_handlers
+from service.etags import Etags
 from service.local import announce, withdraw
 from service.openapi import install_description, operation_id
 from service.query_log import QueryLog
@@ -103,6 +104,7 @@ def create_app(
     for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages):
         app.include_router(module.router)
     # Added from the inside out: the last one sees a request first.
+    app.add_middleware(Etags)
     app.add_middleware(Repeats)
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(RequestIds)

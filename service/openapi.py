@@ -130,6 +130,8 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any], shape
         operation["security"] = [{SECURITY: []}, {}]
     if is_repeatable(method, path):
         _repeatable(operation)
+    if method == "GET" and path not in PUBLIC and JSON in responses["200"].get("content", {}):
+        _tagged(operation)
     for status in sorted(_refusals(path, method, operation)):
         responses.setdefault(str(status), _problem(status))
     for status, response in responses.items():
@@ -171,6 +173,19 @@ def _problem(status: int) -> dict[str, Any]:
     return {
         "description": f"A problem: {codes}",
         "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
+def _tagged(operation: dict[str, Any]) -> None:
+    """Say that an answer has a tag, and that who has it already is told so."""
+    told = "The `ETag` of an earlier answer: 304 without a body if it has not changed"
+    parameter = {"name": "If-None-Match", "in": "header", "required": False, "description": told}
+    operation.setdefault("parameters", []).append(parameter | {"schema": {"type": "string", "pattern": "^[!-~]+$"}})
+    tag = {"schema": {"type": "string"}, "description": "Of this state"}
+    operation["responses"]["200"].setdefault("headers", {})["ETag"] = tag
+    operation["responses"]["304"] = {
+        "description": "Not changed since the answer with that tag",
+        "headers": {"ETag": tag},
     }
 
 
