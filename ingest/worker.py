@@ -251,10 +251,11 @@ class Worker:
 def live_workers(rows: list[Any]) -> set[str]:
     """Return the ids of those workers that are alive: heard of lately and, on this host, with a process."""
     here = socket.gethostname()
-    return {row["id"] for row in rows if row["host"] != here or _process_exists(row["pid"])}
+    return {row["id"] for row in rows if row["host"] != here or process_exists(row["pid"])}
 
 
-def _process_exists(pid: int) -> bool:
+def process_exists(pid: int) -> bool:
+    """Whether a process of this host has the id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

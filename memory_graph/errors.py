@@ -9,6 +9,8 @@
     ├── Conflict                  it exists already, or is in the wrong state
     ├── PreconditionFailed        a document is not as its writer saw it
     ├── BudgetSpent               a job may spend no more tokens
+    ├── QuotaSpent                a key may spend no more today
+    ├── Abandoned                 nobody waits for it any more
     ├── UnreadableDocument        one document cannot be read; carries a stable reason
     ├── ModelError
     │   ├── ModelMissing          not in the cache and not to be had
@@ -90,6 +92,18 @@ class BudgetSpent(SharpwaveError):
     """A job has spent the tokens that it was allowed; it can be resumed."""
 
     code = "budget_spent"
+
+
+class QuotaSpent(SharpwaveError):
+    """A key has spent what it may in a day; the next day begins at midnight UTC."""
+
+    code = "quota_spent"
+
+
+class Abandoned(SharpwaveError):
+    """Work was dropped because nobody waits for it any more: the client hung up, or was told that it took too long."""
+
+    code = "abandoned"
 
 
 class UnreadableDocument(SharpwaveError):

@@ -16,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Float,
     ForeignKey,
@@ -467,4 +468,43 @@ kept_answers = Table(
     Column("renewed_at", UtcDateTime, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Index(None, "created_at"),
+)
+
+# Who may ask (memory_graph/store/keys.py). A row stays when its key is revoked, so that no id is given twice and the
+# service never falls back to asking for no key.
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(32), primary_key=True),  # public
+    Column("name", String(200), nullable=False),
+    Column("hash", String(64), nullable=False),  # of the secret
+    Column("old_hash", String(64)),  # of the secret before a rotation, which holds until
+    Column("old_until", UtcDateTime),
+    Column("scopes", JSON, nullable=False),
+    # Said here, not by the rows of key_collections: a key whose collections are gone reaches nothing, not everything.
+    Column("bound", Boolean, nullable=False),
+    Column("requests_per_minute", Integer),
+    Column("tokens_per_day", BigInteger),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("used_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+# By id: a collection that is created again under an old name is another one.
+key_collections = Table(
+    "key_collections",
+    metadata,
+    Column("key_id", String(32), ForeignKey("keys.id"), primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), primary_key=True),
+    Index(None, "collection_id"),
+)
+
+# Tokens of the generator, by days in UTC.
+key_spending = Table(
+    "key_spending",
+    metadata,
+    Column("key_id", String(32), ForeignKey("keys.id"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("tokens", BigInteger, nullable=False),
 )

@@ -7,9 +7,11 @@ import os
 import threading
 from asyncio import create_task, get_running_loop, to_thread
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
@@ -22,11 +24,13 @@ from retrieval.embedder import Embedder
 from retrieval.facts import FactFilter
 from retrieval.generator import Generator
 from service import __version__
-from service.api import collections, documents, forgetting, health, jobs, notes, passages, queries, recall, urls
+from service.admission import Admission
+from service.api import collections, documents, forgetting, health, jobs, keys, notes, passages, queries, recall, urls
 from service.auth import Gate
+from service.closing import Closing, Farewell
 from service.errors import install_handlers
 from service.etags import Etags
-from service.local import announce, withdraw
+from service.key_ring import KeyRing
 from service.openapi import install_description, operation_id
 from service.query_log import QueryLog
 from service.repeats import Repeats
@@ -39,9 +43,10 @@ from service.wiring import make_fact_filter, open_database, open_generator, open
 log = logging.getLogger(__name__)
 
 DEFAULT_COLLECTION = "default"
-# Above any request that is of use; larger files go by the command line.
-MAX_BODY_BYTES = 512 * 2**20
+# Threads for what stands in no line: rows that are read, and who asks how the service is.
+SPARE_THREADS = 32
 SUPERVISOR_VARIABLE = "SHARPWAVE_SUPERVISOR_PID"
+INSTANCE_VARIABLE = "SHARPWAVE_INSTANCE"
 
 
 def create_app(
@@ -50,16 +55,16 @@ def create_app(
     embedder: Embedder | None = None,
     generator: Generator | None = None,
     scorer: PairScorer | None = None,
-    url: str | None = None,
+    closing: Closing | None = None,
 ) -> FastAPI:
     """Return the service; ``embedder``, ``generator`` and ``scorer`` replace those that the settings name.
 
-    With ``url`` it leaves word in the data folder that it listens there, for the command line.
+    ``closing`` tells it that the process ends.
     """
-    instance = uuid4().hex
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        _make_room(settings)
         database = await to_thread(open_database, settings)
         speaking = await to_thread(open_generator, settings) if generator is None else generator
         fact_filter = make_fact_filter(settings, speaking, get_running_loop())
@@ -67,6 +72,7 @@ def create_app(
         app.state.services = parts
         ensure_default_collection(database)
         parts.query_log.start()
+        parts.keys.start()
         # Views and models are ready before the first question; the generator goes on loading behind them.
         with database.read() as connection:
             names = [collection.name for collection in list_collections(connection)]
@@ -75,13 +81,11 @@ def create_app(
         await to_thread(parts.searcher.warm)
         parts.views.follow()
         loading = create_task(parts.generator.check())
-        if url is not None:
-            announce(settings, url, instance)
         yield
-        if url is not None:
-            withdraw(settings)
-        await loading
+        # First what would be lost: closing the rest may take longer than there is time.
         await to_thread(parts.query_log.stop)
+        await to_thread(parts.keys.stop)
+        await loading
         await parts.generator.aclose()
         parts.jobs.close()
         await to_thread(parts.views.close)
@@ -94,21 +98,31 @@ def create_app(
         description="Long-term memory for a language model: passages and an entity graph, recalled with citations.",
         lifespan=lifespan,
         redoc_url=None,
-        max_body_size=MAX_BODY_BYTES,
         generate_unique_id_function=operation_id,
         dependencies=[Depends(refuse_nul)],
     )
     install_description(app)
-    app.state.instance = instance
+    # One name for all processes of a service.
+    app.state.instance = os.environ.get(INSTANCE_VARIABLE) or uuid4().hex
+    app.state.closing = closing or Closing()
     install_handlers(app)
-    for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages):
+    for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages, keys):
         app.include_router(module.router)
     # Added from the inside out: the last one sees a request first.
     app.add_middleware(Etags)
     app.add_middleware(Repeats)
+    app.add_middleware(Admission, settings=settings)  # within the gate: who may not ask takes nobody's place
     app.add_middleware(Gate, settings=settings)
+    app.add_middleware(Farewell, closing=app.state.closing)
     app.add_middleware(RequestIds)
     return app
+
+
+def _make_room(settings: Settings) -> None:
+    """Have a thread for whatever the lines let in, so that nothing waits where nobody sees it."""
+    at_once = settings.searches_at_once + settings.answers_at_once + settings.writes_at_once
+    current_default_thread_limiter().total_tokens = at_once + SPARE_THREADS
+    get_running_loop().set_default_executor(ThreadPoolExecutor(at_once + SPARE_THREADS, "loop"))
 
 
 def ensure_default_collection(database: Database) -> None:
@@ -148,4 +162,5 @@ def _make_parts(
         generator=generator,
         jobs=JobQueue(database),
         query_log=QueryLog(database),
+        keys=KeyRing(database, settings.admin_key.get_secret_value()),
     )

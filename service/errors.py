@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from memory_graph.errors import (
+    Abandoned,
     BudgetSpent,
     Conflict,
     Forbidden,
@@ -22,6 +23,7 @@ from memory_graph.errors import (
     ModelError,
     NotFound,
     PreconditionFailed,
+    QuotaSpent,
     SharpwaveError,
     StoreBusy,
     StoreError,
@@ -29,6 +31,8 @@ from memory_graph.errors import (
     StoreUnavailable,
     UnreadableDocument,
 )
+from memory_graph.store.rows import now
+from service.rates import seconds_to_midnight
 from service.request_ids import HEADER, request_id
 
 log = logging.getLogger(__name__)
@@ -42,6 +46,8 @@ STATUSES: tuple[tuple[type[SharpwaveError], int], ...] = (
     (Conflict, 409),
     (PreconditionFailed, 412),
     (BudgetSpent, 409),
+    (QuotaSpent, 429),
+    (Abandoned, 503),
     (GeneratorTimeout, 504),
     (GeneratorError, 502),
     (ModelError, 503),
@@ -58,12 +64,28 @@ EDGE_CODES = {
     "forbidden_origin": 403,
     "no_such_route": 404,
     "method_not_allowed": 405,
+    "slow_request": 408,
     "request_in_progress": 409,
     "body_too_large": 413,
     "key_reused": 422,
+    "rate_limited": 429,
+    "overloaded": 429,
     "internal_error": 500,
+    "shutting_down": 503,
+    "timeout": 504,
 }
 PROBLEM = "application/problem+json"
+# Of refusals that come from no error of ours.
+HTTP_CODES = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "no_such_route",
+    405: "method_not_allowed",
+    408: "slow_request",
+    413: "body_too_large",
+    429: "overloaded",
+    504: "timeout",
+}
 
 
 class ProblemResponse(JSONResponse):
@@ -83,7 +105,10 @@ def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
 def problem_of(error: SharpwaveError) -> JSONResponse:
     """Return the problem document of an error that was raised on purpose."""
     more = {"field": error.field} if isinstance(error, InvalidInput) else {}
-    return problem(status_of(error), error.code, error.message, **more)
+    response = problem(status_of(error), error.code, error.message, **more)
+    if isinstance(error, QuotaSpent):
+        response.headers["Retry-After"] = str(seconds_to_midnight(now()))
+    return response
 
 
 def problem_of_fault(error: Exception, where: str) -> dict[str, Any]:
@@ -91,6 +116,11 @@ def problem_of_fault(error: Exception, where: str) -> dict[str, Any]:
     reference = request_id() or uuid4().hex[:12]
     log.error("unexpected error %s in %s", reference, where, exc_info=error)
     return _describe(500, "internal_error", f"something went wrong; the server's log has it as {reference}")
+
+
+def describe_shutdown() -> dict[str, Any]:
+    """Return the problem that a stream ends with when the process does."""
+    return _describe(503, "shutting_down", "this process ends; ask again, another one answers")
 
 
 def _describe(status: int, code: str, detail: str) -> dict[str, Any]:
@@ -123,14 +153,7 @@ def install_handlers(app: FastAPI) -> None:
 
     async def http(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        codes = {
-            401: "unauthorized",
-            403: "forbidden",
-            404: "no_such_route",
-            405: "method_not_allowed",
-            413: "body_too_large",
-        }
-        response = problem(error.status_code, codes.get(error.status_code, "http_error"), str(error.detail))
+        response = problem(error.status_code, HTTP_CODES.get(error.status_code, "http_error"), str(error.detail))
         response.headers.update(error.headers or {})
         return response
 

@@ -30,6 +30,7 @@ TAGS = {
     "recall": "Finding passages, and answering questions with citations.",
     "queries": "The questions that were asked, and how each was answered.",
     "notes": "What was noted while questions were answered.",
+    "keys": "Who may ask, and for what.",
     "passages": "What is retrieved: pieces of documents.",
 }
 SECURITY = "key"
@@ -156,9 +157,9 @@ def _refusals(path: str, method: str, operation: dict[str, Any]) -> Iterator[int
         yield 422
     if path in PUBLIC:
         return
-    yield from (401, 503)
+    yield from (401, 429, 503)
     if method != "GET":
-        yield from (409, 507)
+        yield from (408, 409, 504, 507)
     if "requestBody" in operation:
         yield from (400, 413)
     names = {parameter["name"] for parameter in operation.get("parameters", ())}

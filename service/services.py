@@ -16,6 +16,7 @@ from retrieval.generator import Generator
 from retrieval.search import Searcher
 from retrieval.views import ViewCache
 from service.access import Caller
+from service.key_ring import KeyRing
 from service.query_log import QueryLog
 from service.settings import Settings
 
@@ -31,6 +32,7 @@ class Services:
     generator: Generator
     jobs: JobQueue
     query_log: QueryLog
+    keys: KeyRing
 
 
 def get_services(request: Request) -> Services:

@@ -23,6 +23,7 @@ from memory_graph.tables import (
     job_items,
     job_shares,
     jobs,
+    key_collections,
     mentions,
     near_copies,
     note_passages,
@@ -174,6 +175,7 @@ def delete_collection(connection: Connection, name: str) -> None:
         jobs,
         queries,
         retention_rules,
+        key_collections,
     ):
         connection.execute(delete(table).where(table.c.collection_id == collection.id))
     connection.execute(delete(collections).where(collections.c.id == collection.id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,13 +27,13 @@ _SUMMED = ("documents", "known", "passages", "kept", "removed", "exact", "near",
 
 @dataclass(frozen=True, kw_only=True)
 class NewItem:
-    """One thing to learn: a path, an address, a submitted document, or an uploaded file's bytes."""
+    """One thing to learn: a path, an address, a submitted document, or an uploaded file's bytes, or what reads them."""
 
     kind: str
     name: str
     size: int
     payload: Mapping[str, Any] | None = None
-    data: bytes | None = None
+    data: bytes | Callable[[], bytes] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +140,19 @@ def create_job(
 
 def add_items(connection: Connection, job_id: str, items: Sequence[NewItem]) -> None:
     """Write more pending items of a job."""
+    # Those with bytes one by one, so that no more than one is in memory; the others together.
+    some: list[NewItem] = []
+    for item in items:
+        if item.data is not None:
+            _add_items(connection, job_id, some)
+            _add_items(connection, job_id, [item])
+            some = []
+        else:
+            some.append(item)
+    _add_items(connection, job_id, some)
+
+
+def _add_items(connection: Connection, job_id: str, items: Sequence[NewItem]) -> None:
     if items:
         connection.execute(
             insert(job_items),
@@ -150,7 +163,7 @@ def add_items(connection: Connection, job_id: str, items: Sequence[NewItem]) -> 
                     "name": item.name,
                     "size": item.size,
                     "payload": item.payload,
-                    "data": item.data,
+                    "data": item.data() if callable(item.data) else item.data,
                     "state": "pending",
                 }
                 for item in items

@@ -11,7 +11,7 @@ from memory_graph.store.collections import (
     get_collection,
     list_collections,
 )
-from service.access import ADMINS, FOLLOWS, WRITES, Asking
+from service.access import ADMINS, CREATES, FOLLOWS, Asking
 from service.paging import Cursor, Limit, Pages
 from service.schemas import CollectionIn, CollectionOut, CollectionsOut
 from service.services import Parts
@@ -32,9 +32,9 @@ def list_all(parts: Parts, caller: Asking, cursor: Cursor = None, limit: Limit =
     return CollectionsOut(collections=found, next_cursor=following)
 
 
-@router.post("", status_code=201, dependencies=[WRITES])
+@router.post("", status_code=201, dependencies=[CREATES])
 def create(body: CollectionIn, parts: Parts) -> CollectionOut:
-    """Create an empty collection."""
+    """Create an empty collection, with a key that is bound to none."""
     with parts.database.write() as connection:
         collection = create_collection(connection, body.name, body.description)
         return CollectionOut.of(collection, count_contents(connection, collection.id))

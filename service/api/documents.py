@@ -26,6 +26,7 @@ from memory_graph.store.reading import document_passages, get_document, list_doc
 from memory_graph.store.updating import document_history
 from memory_graph.types import Document
 from service.access import READS, WRITES
+from service.admission import leave_line
 from service.etags import check_document, tag_of
 from service.forgetting_schemas import ForgottenOut
 from service.learning_schemas import (
@@ -85,6 +86,7 @@ async def learn(
         check=check,
     )
     if body.wait:
+        leave_line()  # what is waited for is the worker's
         job = await _wait(parts, submitted.job_id)
         if job is not None:
             return JSONResponse(job.model_dump(mode="json"), status_code=200)
@@ -113,8 +115,8 @@ async def upload(
             message = f"over {parts.settings.max_file_mb} MB; SHARPWAVE_MAX_FILE_MB sets the limit"
             failures.append(Failure(name=name, reason="too_large", error=message))
         else:
-            data = await file.read()
-            items.append(NewItem(kind="upload", name=name, size=len(data), data=data))
+            # Read when its row is written, from the disk where it is large: one file is in memory at a time.
+            items.append(NewItem(kind="upload", name=name, size=file.size or 0, data=file.file.read))
     submitted = await asyncio.to_thread(
         parts.jobs.submit,
         collection,

@@ -16,13 +16,14 @@ from memory_graph import errors as error_tree
 from service import errors as service_errors
 from service.app import create_app
 from service.cli import app as cli
+from service.config_file import SECRETS
 from service.openapi import all_codes
-from service.settings import Settings
+from service.settings import Settings, read_settings
 
 REPOSITORY = Path(__file__).parents[3]
 DOCS = REPOSITORY / "docs"
-# Read outside of Settings, by retrieval/models.py.
-OTHER_VARIABLES = {"SHARPWAVE_MODELS_DIR", "HF_ENDPOINT"}
+# Read outside of Settings, by retrieval/models.py and service/config_file.py.
+OTHER_VARIABLES = {"SHARPWAVE_MODELS_DIR", "HF_ENDPOINT", "SHARPWAVE_CONFIG"}
 SKIPPED_FOLDERS = {"node_modules", "dist", "data", "build"}
 
 _HEADING = re.compile(r"^#{1,6} (.+?)\s*$", re.MULTILINE)
@@ -98,6 +99,22 @@ def test_the_documented_default_is_the_default(name: str) -> None:
         assert found[1].startswith(f"`{str(default).lower()}`")
     elif isinstance(default, str | int | float):
         assert found[1].startswith("empty" if default == "" else f"`{default}`")
+
+
+def test_the_documented_file_is_one_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (DOCS / "configuration.md").read_text("utf-8")
+    example = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert example is not None
+    (tmp_path / "key").write_text("hush\n")
+    (tmp_path / "sharpwave.toml").write_text(re.sub(r"/run/secrets/[\w-]+", str(tmp_path / "key"), example[1]))
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"SHARPWAVE_{name.upper()}", raising=False)
+    monkeypatch.delenv("SHARPWAVE_CONFIG", raising=False)
+    settings = read_settings(data_dir=tmp_path)
+    assert (settings.port, settings.api_workers) == (8080, 2)
+    assert settings.admin_key.get_secret_value() == "hush"
+    named = page.split("Secrets may lie in files of their own")[1].split("###")[0]
+    assert [name for name in SECRETS if f"`{name}`" not in named] == []
 
 
 def test_every_route_is_documented_and_every_documented_route_exists(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.openapi import TAGS, all_codes, codes_of
@@ -88,7 +87,6 @@ def test_codes_by_status() -> None:
     assert all(400 <= status < 600 for status in all_codes().values())
 
 
-def test_the_service_serves_it(tmp_path: Path) -> None:
+def test_it_is_the_same_each_time(tmp_path: Path) -> None:
     app = create_app(Settings(data_dir=tmp_path))
-    client = TestClient(app, base_url="http://localhost")  # not entered: nothing needs to run
-    assert client.get("/openapi.json").json() == DOCUMENT
+    assert app.openapi() == app.openapi() == DOCUMENT
