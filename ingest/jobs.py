@@ -70,6 +70,7 @@ class JobQueue:
         duplicates: Policy = "link",
         priority: int = NORMAL,
         noted: Callable[[Connection, str], None] | None = None,
+        check: Callable[[Connection, int], None] | None = None,
     ) -> Submission:
         """Queue a job, or go on with the unfinished one of an equal ``fingerprint``.
 
@@ -77,10 +78,13 @@ class JobQueue:
         a run of it may spend on a language model; None is as the worker's settings say. ``duplicates`` says what
         becomes of copies (``ingest/dedupe.py``). Of jobs that wait, those of the lowest ``priority`` come first.
         ``noted`` is called with the job's id in the transaction that queues it.
+        ``check`` is given the transaction and the collection's id before anything is written, and stops it by raising.
         Errors: ``NotFound`` for the collection.
         """
         with self._database.write() as connection:
             collection_id = get_collection(connection, collection).id
+            if check is not None:
+                check(connection, collection_id)
             if fingerprint is not None:
                 unfinished = job_store.find_unfinished(connection, collection_id, fingerprint)
                 if unfinished is not None:

@@ -7,6 +7,7 @@
     ├── NotFound                  a collection, document, phrase, job or query that is not there
     ├── Forbidden                 the caller may not do this
     ├── Conflict                  it exists already, or is in the wrong state
+    ├── PreconditionFailed        a document is not as its writer saw it
     ├── BudgetSpent               a job may spend no more tokens
     ├── QuotaSpent                a key may spend no more today
     ├── Abandoned                 nobody waits for it any more
@@ -79,6 +80,12 @@ class Conflict(SharpwaveError):
     """The request contradicts what is already there."""
 
     code = "conflict"
+
+
+class PreconditionFailed(SharpwaveError):
+    """What is to be changed is not as the caller saw it."""
+
+    code = "precondition_failed"
 
 
 class BudgetSpent(SharpwaveError):

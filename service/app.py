@@ -45,6 +45,7 @@ from service.api import (
 from service.auth import Gate
 from service.closing import Closing, Farewell
 from service.errors import install_handlers
+from service.etags import Etags
 from service.key_ring import KeyRing
 from service.metrics import Metrics
 from service.observed_generator import ObservedGenerator
@@ -151,9 +152,10 @@ def create_app(
         metrics,
     ):
         app.include_router(module.router)
-    app.add_middleware(Admission, settings=settings)  # within the gate: who may not ask takes nobody's place
     # Added from the inside out: the last one sees a request first.
+    app.add_middleware(Etags)
     app.add_middleware(Repeats)
+    app.add_middleware(Admission, settings=settings)  # within the gate: who may not ask takes nobody's place
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(Farewell, closing=app.state.closing)
     app.add_middleware(Watch, metrics=counted)

@@ -150,4 +150,4 @@ def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
         return False
     if not isinstance(value, KINDS[kind]):
         return False
-    return not (kind == "string" and schema.get("format") == "date-time" and not value[:4].isdecimal())
+    return not (kind == "string" and schema.get("format") == "date-time" and not str(value)[:4].isdecimal())

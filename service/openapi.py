@@ -28,12 +28,12 @@ TAGS = {
     "forgetting": "Forgetting many documents, the purges that remove every byte, and rules of retention.",
     "jobs": "Learning takes place in jobs, which survive whatever is killed.",
     "recall": "Finding passages, and answering questions with citations.",
-    "keys": "Who may ask what.",
     "audit": "Who changed what.",
     "inspection": "What a memory holds: phrases, facts, and what is around them.",
     "corrections": "Phrases merged and split, facts taken out, and all of it undone.",
     "queries": "The questions that were asked, and how each was answered.",
     "notes": "What was noted while questions were answered.",
+    "keys": "Who may ask, and for what.",
     "passages": "What is retrieved: pieces of documents.",
 }
 SECURITY = "key"
@@ -134,6 +134,8 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any], shape
         operation["security"] = [{SECURITY: []}, {}]
     if is_repeatable(method, path):
         _repeatable(operation)
+    if method == "GET" and path not in PUBLIC and JSON in responses["200"].get("content", {}):
+        _tagged(operation)
     for status in sorted(_refusals(path, method, operation)):
         responses.setdefault(str(status), _problem(status))
     for status, response in responses.items():
@@ -158,13 +160,13 @@ def _refusals(path: str, method: str, operation: dict[str, Any]) -> Iterator[int
         yield 422
     if path in PUBLIC:
         return
-    yield from (401, 503)
+    yield from (401, 429, 503)
     if method != "GET":
-        yield from (409, 507)
+        yield from (408, 409, 504, 507)
     if "requestBody" in operation:
         yield from (400, 413)
     names = {parameter["name"] for parameter in operation.get("parameters", ())}
-    if "{" in path or "collection" in names:
+    if "{" in path or "collection" in names or "requestBody" in operation:  # a body may name a collection too
         yield 404
     if "If-Match" in {name.title() for name in names}:
         yield 412
@@ -175,6 +177,19 @@ def _problem(status: int) -> dict[str, Any]:
     return {
         "description": f"A problem: {codes}",
         "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
+def _tagged(operation: dict[str, Any]) -> None:
+    """Say that an answer has a tag, and that who has it already is told so."""
+    told = "The `ETag` of an earlier answer: 304 without a body if it has not changed"
+    parameter = {"name": "If-None-Match", "in": "header", "required": False, "description": told}
+    operation.setdefault("parameters", []).append(parameter | {"schema": {"type": "string", "pattern": "^[!-~]+$"}})
+    tag = {"schema": {"type": "string"}, "description": "Of this state"}
+    operation["responses"]["200"].setdefault("headers", {})["ETag"] = tag
+    operation["responses"]["304"] = {
+        "description": "Not changed since the answer with that tag",
+        "headers": {"ETag": tag},
     }
 
 

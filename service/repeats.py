@@ -47,7 +47,9 @@ RENEW_S = 20.0
 
 def is_repeatable(method: str, path: str) -> bool:
     """Say whether a request writes, so that the key counts."""
-    return method in WRITING and path.startswith("/v1/") and not (method == "POST" and path.endswith(READING))
+    if method not in WRITING or not path.startswith("/v1/") or path.startswith("/v1/keys"):
+        return False  # the secret of a key is shown once, and kept nowhere
+    return not (method == "POST" and path.endswith(READING))
 
 
 class Repeats:

@@ -284,6 +284,18 @@ def list_jobs(
     return [_job(connection, head, 0) for head in connection.execute(query).mappings().all()]
 
 
+def replaces_waiting(connection: Connection, collection_id: int, key: str) -> bool:
+    """Say whether a job that has not ended is about to write a document; none begins to in this transaction's time."""
+    connection.execute(select(collections.c.id).where(collections.c.id == collection_id).with_for_update())
+    waiting = (
+        select(job_items.c.id)
+        .join(jobs, jobs.c.id == job_items.c.job_id)
+        .where(jobs.c.collection_id == collection_id, jobs.c.state.in_(UNFINISHED))
+        .where(job_items.c.state == "pending", job_items.c.name == key)
+    )
+    return connection.scalar(waiting.limit(1)) is not None
+
+
 def is_pending(connection: Connection, item_id: int) -> bool:
     """Say whether an item still waits to be learned."""
     return connection.scalar(select(job_items.c.state).where(job_items.c.id == item_id)) == "pending"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, UploadFile
+from fastapi import APIRouter, Form, Header, Response, UploadFile
 from fastapi.responses import JSONResponse
 
 from ingest.dedupe import Policy
@@ -28,6 +29,7 @@ from memory_graph.types import Document
 from service.access import READS, WRITES
 from service.admission import leave_line
 from service.auditing import Acting, audited, describe_erased, submitted_by
+from service.etags import check_document, tag_of
 from service.forgetting_schemas import ForgottenOut
 from service.learning_schemas import (
     DocumentDetailOut,
@@ -46,6 +48,10 @@ router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
 
 POLL_S = 0.1
 MB = 2**20
+IfMatch = Annotated[
+    str | None, Header(description="The `ETag` of the document as it was seen: 412 if it is not so now")
+]
+IfNoneMatch = Annotated[str | None, Header(description="`*`: 412 if the document is there already")]
 PAGES = Pages[tuple[int]]("documents", int)
 ENDED = ("succeeded", "failed", "cancelled")
 
@@ -57,13 +63,26 @@ ENDED = ("succeeded", "failed", "cancelled")
     responses={200: {"model": JobOut, "description": "With `wait`: the finished job"}},
     dependencies=[WRITES],
 )
-async def learn(collection: str, body: DocumentsIn, parts: Parts, actor: Acting) -> Any:
+async def learn(
+    collection: str,
+    body: DocumentsIn,
+    parts: Parts,
+    actor: Acting,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+) -> Any:
     """Learn documents. An id that is known is replaced if its content changed, and skipped if it did not.
 
+    A request of one document may say with `If-Match` which state of it is replaced, and with `If-None-Match: *` none.
     With `wait` the answer comes when the job has ended; where no worker is alive, at once.
     """
     documents = [_document(index, given) for index, given in enumerate(body.documents)]
     _refuse_twins(documents)
+    check = None
+    if if_match is not None or if_none_match is not None:
+        if len(documents) > 1:
+            raise InvalidInput("If-Match" if if_match else "If-None-Match", "speaks of one document: give it alone")
+        check = partial(check_document, key=documents[0].id, if_match=if_match, if_none_match=if_none_match)
     submitted = await asyncio.to_thread(
         parts.jobs.submit,
         collection,
@@ -72,6 +91,7 @@ async def learn(collection: str, body: DocumentsIn, parts: Parts, actor: Acting)
         duplicates=body.duplicates or parts.settings.duplicates,
         priority=PRIORITIES[body.priority],
         noted=submitted_by(actor, collection, len(documents)),
+        check=check,
     )
     if body.wait:
         leave_line()  # what is waited for is the worker's
@@ -135,7 +155,7 @@ def list_page(
 
 
 @router.get("/documents/{document_id:path}", dependencies=[READS])
-def show(collection: str, document_id: str, parts: Parts) -> DocumentDetailOut:
+def show(collection: str, document_id: str, parts: Parts, response: Response) -> DocumentDetailOut:
     """Return a document with its passages in order, how much of it changed when, and the first hundred copies of it."""
     with parts.database.read() as connection:
         found = get_collection(connection, collection)
@@ -145,12 +165,20 @@ def show(collection: str, document_id: str, parts: Parts) -> DocumentDetailOut:
         contents = [dict(passage) for passage in document_passages(connection, row["id"])]
         history = document_history(connection, row["id"])
         copies = copies_of(connection, found.id, document_id)
+    response.headers["ETag"] = tag_of(row, copies)
     told = {"id": row["key"], "contents": contents, "history": history, "duplicates": copies}
     return DocumentDetailOut.model_validate({**row, **told})
 
 
 @router.delete("/documents/{document_id:path}", dependencies=[WRITES])
-def forget(collection: str, document_id: str, parts: Parts, actor: Acting, dry_run: bool = False) -> ForgottenOut:
+def forget(
+    collection: str,
+    document_id: str,
+    parts: Parts,
+    actor: Acting,
+    dry_run: bool = False,
+    if_match: IfMatch = None,
+) -> ForgottenOut:
     """Forget a document and all that rested on it alone; with `dry_run`, only tell what that would be."""
     parts.query_log.flush()
     target = document_target(collection, document_id)
@@ -158,6 +186,7 @@ def forget(collection: str, document_id: str, parts: Parts, actor: Acting, dry_r
         parts.database, actor, "documents.forget", collection=collection, target=target, dry_run=dry_run
     ) as change:
         found = get_collection(change.connection, collection)
+        check_document(change.connection, found.id, document_id, if_match=if_match)
         erased = forget_selection(change.connection, found.id, Selection(key=document_id), dry_run=dry_run)
         change.detail = describe_erased(erased)
     return ForgottenOut.of(erased, dry_run=dry_run, document_id=document_id)

@@ -14,7 +14,7 @@ from service.access import ANSWERS, READS, Asking, Caller
 from service.errors import problem_of_fault
 from service.events import event, event_stream
 from service.hanging_up import unless_gone
-from service.recall_schemas import HitOut, NoteOut, QueryIn, QueryOut, SearchIn, SearchOut
+from service.recall_schemas import HitOut, NoteOut, QueryIn, QueryOut, SearchesOut, SearchIn, SearchOut
 from service.services import Parts, Services
 from service.wiring import answer_params
 
@@ -24,9 +24,15 @@ router = APIRouter(prefix="/v1/collections/{collection}", tags=["recall"])
 
 
 @router.post("/search", dependencies=[READS])
-def search(collection: str, body: SearchIn, parts: Parts) -> SearchOut:
-    """Find passages: `graph` walks from the question's phrases and nearest passages, `dense` ranks by similarity."""
-    return SearchOut.of(parts.searcher.search(collection, body.to_request()), trace=body.trace)
+def search(collection: str, body: SearchIn, parts: Parts) -> SearchOut | SearchesOut:
+    """Find passages: `graph` walks from the question's phrases and nearest passages, `dense` ranks by similarity.
+
+    Where `query` is a list, its questions are embedded together, and answered with `results` in their order.
+    """
+    if isinstance(body.query, str):
+        return SearchOut.of(parts.searcher.search(collection, body.to_request()), trace=body.trace)
+    found = parts.searcher.search_many(collection, body.to_requests())
+    return SearchesOut(results=[SearchOut.of(one, trace=body.trace) for one in found])
 
 
 @router.post(

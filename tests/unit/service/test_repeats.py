@@ -275,6 +275,7 @@ def test_reads_take_no_notice(client: TestClient, key: dict[str, str]) -> None:
         ("POST", "/v1/chat/completions", False),
         ("GET", "/v1/jobs", False),
         ("POST", "/mcp", False),
+        ("POST", "/v1/keys", False),
     ],
 )
 def test_which_requests_count(method: str, path: str, expected: bool) -> None:
