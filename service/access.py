@@ -93,8 +93,10 @@ class Needs:
         self._spends = spends
 
     def __call__(self, request: Request, caller: Asking) -> None:
-        _check_reach(request, caller)
+        # The scope first: whoever lacks it is told so alike of what is there and of what is not.
+        caller.check(*self._scopes)
         caller.check(*self._scopes, collection=request.path_params.get("collection"))
+        _check_reach(request, caller)
         if self._unbound and caller.collections is not None:
             raise Forbidden("this key is bound to collections; this needs one that is not")
         if self._spends and caller.tokens_left is not None and caller.tokens_left <= 0:

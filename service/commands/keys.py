@@ -13,6 +13,7 @@ from memory_graph.errors import InvalidInput
 from memory_graph.store.keys import tokens_on
 from memory_graph.store.rows import now
 from service.access import ANYONE, SCOPES, Scope
+from service.app import DEFAULT_COLLECTION, ensure_default_collection
 from service.commands.output import AsJson, DataDir, console, is_alone, out, print_json
 from service.key_schemas import MAX_GRACE_S, MAX_REQUESTS, MAX_TOKENS, KeyIn, KeyOut, KeysOut, NewKeyOut
 from service.keys import make_key, revoke, rotate, visible
@@ -46,6 +47,7 @@ def list_all(as_json: AsJson = False, data_dir: DataDir = None) -> None:
         out.print("No keys yet: `sharpwave keys create` makes one.")
         return
     table = Table("Id", "Name", "Scopes", "Collections", "State", "Last used (UTC)", "Tokens today")
+    table.columns[0].min_width = 16  # ids are copied from here
     for one in found:
         names = "all" if one.collections is None else ", ".join(one.collections) or "none is left"
         used = f"{one.used_at:%Y-%m-%d %H:%M}" if one.used_at else "never"
@@ -88,6 +90,8 @@ def create(
         tokens_per_day=tokens_per_day,
     ).wanted()
     database = open_database(read_settings(data_dir=data_dir))
+    if DEFAULT_COLLECTION in (collection or ()):
+        ensure_default_collection(database)  # a service makes it only when it starts
     with database.write() as connection:
         made = make_key(connection, ANYONE, wanted)
     _show(NewKeyOut.made(made), as_json)
