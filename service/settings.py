@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError
@@ -148,8 +148,9 @@ def explain_settings(**overrides: object) -> tuple[Settings, dict[str, Origin], 
     """Read the settings as ``read_settings`` does; also where each comes from, and the file that was read, or None."""
     options = {name: value for name, value in overrides.items() if value is not None}
     found = read_files(Settings.model_fields, options, _default_data_dir())
+    values: dict[str, Any] = {**found.values, **options}
     try:
-        settings = Settings(**(found.values | options))  # type: ignore[arg-type]
+        settings = Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 # Nobody listens there: the API starts without a language model.
 NO_MODEL = {"SHARPWAVE_GENERATOR_URL": "http://127.0.0.1:9/v1", "SHARPWAVE_GENERATOR_RETRIES": "0"}
 HARBOUR = "# The harbour\n\nMaren Quill built the harbour of Tessaly in 1871.\n"
-ASKED = {"query": "Who built the harbour?", "question": "Who built the harbour?", "stream": True}
+ASKED = {"question": "Who built the harbour?", "stream": True}
 
 
 class Api:
