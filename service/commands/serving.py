@@ -129,17 +129,20 @@ def _learn(folder: Path, files: list[Path]) -> Callable[[], None]:
     queue.close()
     process = _start(folder, "worker")
     os.setpriority(os.PRIO_PROCESS, process.pid, WORKER_NICENESS)
-    by = time.monotonic() + _STARTS_WITHIN_S
-    while _version(database) == 0:  # until the first batch has been learned
-        if process.poll() is not None or time.monotonic() > by:
-            _end(process)
-            raise Conflict("the worker that was to learn meanwhile learned nothing; its log says why")
-        time.sleep(0.2)
 
     def end() -> None:
         _end(process)
         database.close()
 
+    try:
+        by = time.monotonic() + _STARTS_WITHIN_S
+        while _version(database) == 0:  # until the first batch has been learned
+            if process.poll() is not None or time.monotonic() > by:
+                raise Conflict("the worker that was to learn meanwhile learned nothing; its log says why")
+            time.sleep(0.2)
+    except BaseException:
+        end()
+        raise
     return end
 
 
