@@ -96,7 +96,7 @@ async def run(load: Load) -> Outcome:
 
     began = perf_counter()
     if load.per_s:
-        asked = set()
+        asked: set[asyncio.Task[int]] = set()
         while (now := perf_counter() - began) < load.seconds:
             while len(asked) < now * load.per_s:
                 asked.add(asyncio.create_task(ask()))
