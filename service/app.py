@@ -22,7 +22,19 @@ from retrieval.embedder import Embedder
 from retrieval.facts import FactFilter
 from retrieval.generator import Generator
 from service import __version__
-from service.api import collections, documents, forgetting, health, jobs, notes, passages, queries, recall, urls
+from service.api import (
+    collections,
+    documents,
+    exporting,
+    forgetting,
+    health,
+    jobs,
+    notes,
+    passages,
+    queries,
+    recall,
+    urls,
+)
 from service.auth import Gate
 from service.errors import install_handlers
 from service.local import announce, withdraw
@@ -93,7 +105,7 @@ def create_app(
     )
     app.state.instance = instance
     install_handlers(app)
-    for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages):
+    for module in (health, collections, documents, exporting, urls, forgetting, jobs, recall, queries, notes, passages):
         app.include_router(module.router)
     app.add_middleware(Gate, settings=settings)
     return app

@@ -36,6 +36,7 @@ from service.commands import (
     retention,
     server,
     studies,
+    transfer,
 )
 from service.commands.default_group import DefaultGroup
 from service.commands.output import console, out
@@ -58,6 +59,8 @@ app.add_typer(forgetting.purges_app, name="purges")
 app.add_typer(retention.retention_app, name="retention")
 app.add_typer(memory.collections_app, name="collections")
 app.add_typer(memory.jobs_app, name="jobs")
+app.command("export")(transfer.export)
+app.command("import")(transfer.import_)
 app.add_typer(graph.graph_app, name="graph")
 eval_app = typer.Typer(cls=DefaultGroup)
 eval_app.command(DefaultGroup.default, epilog="See also: sharpwave eval continual --help")(evaluate.evaluate)
