@@ -58,6 +58,7 @@ class Api:
     list_keys = Method(keeping.list_keys)
     keys = Paged(keeping.list_keys)
     create_key = Method(keeping.create_key)
+    rotate_key = Method(keeping.rotate_key)
     revoke_key = Method(keeping.revoke_key)
 
     list_phrases = Method(inspection.list_phrases)

@@ -347,6 +347,8 @@ class Key(Model):
     name: str = ""
     scopes: tuple[str, ...] = ()
     collections: tuple[str, ...] | None = None
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
 
 
 class NewKey(Key):

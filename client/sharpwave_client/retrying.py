@@ -60,7 +60,7 @@ class Tries:
         if error.status in _BUSY:
             return not error.code.startswith("model_")  # a model that is missing stays so
         # The attempt before, whose connection broke, is still at work under the same key.
-        return self._made > 0 and error.status == 409 and error.code.startswith("idempotency")
+        return self._made > 0 and error.code == "request_in_progress"
 
     def _pause(self) -> float:
         full = min(self._retry.first_s * 2.0**self._made, self._retry.longest_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sharpwave_client.call import Call, into, nothing, paged, write_key
+from sharpwave_client.call import Call, into, paged, write_key
 from sharpwave_client.models import JsonObject, Page
 
 _ONE = "/v1/collections/{collection}"
@@ -44,10 +44,15 @@ def get_fact(collection: str, fact_id: int) -> Call[JsonObject]:
 
 
 def get_graph(
-    collection: str, center: str | None = None, *, hops: int | None = None, limit: int | None = None
+    collection: str,
+    center: str | None = None,
+    *,
+    phrase: int | None = None,
+    hops: int | None = None,
+    limit: int | None = None,
 ) -> Call[JsonObject]:
-    """Return the graph around a name as node-link JSON."""
-    return _get(collection, "graph", {"center": center, "hops": hops, "limit": limit})
+    """Return the graph around a name, or around the phrase of an id, as node-link JSON."""
+    return _get(collection, "graph", {"center": center, "phrase": phrase, "hops": hops, "limit": limit})
 
 
 def find_path(collection: str, source: str, target: str) -> Call[JsonObject]:
@@ -82,11 +87,11 @@ def correct(collection: str, correction: Mapping[str, Any]) -> Call[JsonObject]:
     )
 
 
-def undo_correction(collection: str, correction_id: int) -> Call[None]:
-    """Undo a correction."""
+def undo_correction(collection: str, correction_id: int) -> Call[JsonObject]:
+    """Undo a correction, and return it."""
     path = {"collection": collection, "correction_id": correction_id}
     route = f"{_ONE}/corrections/{{correction_id}}"
-    return Call(method="DELETE", route=route, path=path, headers=write_key(), read=nothing)
+    return Call(method="DELETE", route=route, path=path, headers=write_key(), read=into(JsonObject))
 
 
 def _get(

@@ -93,6 +93,18 @@ def create_key(
     return Call(method="POST", route="/v1/keys", body=body, repeatable=False, read=into(NewKey))
 
 
+def rotate_key(key_id: str, *, grace_s: int = 0) -> Call[NewKey]:
+    """Give a key a new secret, told this once; the one before holds for ``grace_s`` longer. It is sent once."""
+    return Call(
+        method="POST",
+        route="/v1/keys/{key_id}/rotate",
+        path={"key_id": key_id},
+        body={"grace_s": grace_s},
+        repeatable=False,
+        read=into(NewKey),
+    )
+
+
 def revoke_key(key_id: str) -> Call[None]:
     """Revoke a key."""
     return Call(method="DELETE", route="/v1/keys/{key_id}", path={"key_id": key_id}, headers=write_key(), read=nothing)

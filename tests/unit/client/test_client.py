@@ -43,6 +43,7 @@ _numbers = count()
 LEFT_OUT = {
     "GET /metrics": "read by Prometheus",
     "POST /v1/chat/completions": "the OpenAI API has clients of its own",
+    "GET /v1/models/{model}": "the OpenAI API has clients of its own",
     "GET /v1/models": "the OpenAI API has clients of its own",
 }
 

@@ -88,7 +88,7 @@ def test_the_async_client_asks_again_too() -> None:
 
 def test_a_write_is_sent_again_under_its_one_key() -> None:
     made = {"job_id": "j"}
-    broken = httpx.ReadError("broken"), refusal(409, "idempotency_in_progress"), refusal(503)
+    broken = httpx.ReadError("broken"), refusal(409, "request_in_progress"), refusal(503)
     script = Script(*broken, httpx.Response(202, json=made), httpx.Response(202, json=made))
     with client(script) as one:
         one.add_documents("c", ["a text"])
