@@ -165,8 +165,8 @@ def _facts(connection: Connection, cid: int) -> Iterator[FactRecord]:
         .order_by(fact_embeddings.c.fact_id)
     )
     for rows in _parts(connection, query):
-        for one, predicate, other, vector in rows:
-            yield FactRecord(subject=one, predicate=predicate, object=other, vector=_base64(vector))
+        for row in rows:
+            yield FactRecord(subject=row[0], predicate=row[1], object=row[2], vector=_base64(row[3]))
 
 
 def _notes(connection: Connection, cid: int) -> Iterator[NoteRecord]:

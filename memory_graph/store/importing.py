@@ -260,7 +260,7 @@ class Import:
         self.ended = True
 
     def _passage_id(self, key: str, ordinal: int) -> int:
-        found = self._connection.scalar(
+        found: int | None = self._connection.scalar(
             select(passages.c.id)
             .join(documents, documents.c.id == passages.c.document_id)
             .where(documents.c.collection_id == self._cid, documents.c.key == key, passages.c.ordinal == ordinal)
