@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Annotated, cast
@@ -36,7 +36,7 @@ _BUFFER_BYTES = 1 << 16
 _RECORDS: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
 
-def export_lines(database: Database, name: str) -> Iterator[bytes]:
+def export_lines(database: Database, name: str) -> Generator[bytes, None, None]:
     """Yield a collection's lines, some at a time, all of one state. Errors: ``NotFound``."""
     with database.read() as connection:
         collection = get_collection(connection, name)
