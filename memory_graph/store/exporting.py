@@ -166,7 +166,8 @@ def _facts(connection: Connection, cid: int) -> Iterator[FactRecord]:
     )
     for rows in _parts(connection, query):
         for row in rows:
-            yield FactRecord(subject=row[0], predicate=row[1], object=row[2], vector=_base64(row[3]))
+            one, predicate, other, vector = list(row)
+            yield FactRecord(subject=one, predicate=predicate, object=other, vector=_base64(vector))
 
 
 def _notes(connection: Connection, cid: int) -> Iterator[NoteRecord]:
