@@ -42,6 +42,7 @@ from service.commands import (
     retention,
     server,
     studies,
+    transfer,
 )
 from service.commands.default_group import DefaultGroup
 from service.commands.output import console, out
@@ -68,6 +69,8 @@ app.add_typer(memory.collections_app, name="collections")
 app.add_typer(memory.jobs_app, name="jobs")
 app.add_typer(keys.keys_app, name="keys")
 app.command()(audit.audit)
+app.command("export")(transfer.export)
+app.command("import")(transfer.import_)
 app.add_typer(graph.graph_app, name="graph")
 app.add_typer(corrections.corrections_app, name="corrections")
 eval_app = typer.Typer(cls=DefaultGroup)
