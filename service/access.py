@@ -72,7 +72,11 @@ class Needs:
         self._scopes = scopes
 
     def __call__(self, request: Request, caller: Asking) -> None:
-        caller.check(*self._scopes, collection=request.path_params.get("collection"))
+        self.check(caller, request.path_params.get("collection"))
+
+    def check(self, caller: Caller, collection: str | None) -> None:
+        """Refuse a caller; errors: those of ``Caller.check``."""
+        caller.check(*self._scopes, collection=collection)
 
 
 READS, WRITES, FOLLOWS, ADMINS = (

@@ -21,6 +21,7 @@ from memory_graph.errors import InvalidInput
 from service.app import SUPERVISOR_VARIABLE, create_app, follow_supervisor
 from service.auth import check_address
 from service.commands.output import DataDir, console
+from service.dashboard.mount import mount_dashboard
 from service.settings import Settings, read_settings
 from service.wiring import make_worker, open_database
 
@@ -44,8 +45,10 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> Non
     check_port(settings)
     open_database(settings).close()  # say what is wrong with it before the server starts
     follow_supervisor()
+    app = create_app(settings, url=url_of(settings))
+    mount_dashboard(app, settings, lambda key: None, lambda key_id: None)
     uvicorn.run(
-        create_app(settings, url=url_of(settings)),
+        app,
         host=settings.host,
         port=settings.port,
         log_level="warning",

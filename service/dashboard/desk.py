@@ -1,0 +1,82 @@
+"""How pages reach the memory: through the API's own routes, with the same checks, in the name of who is signed in."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from memory_graph.errors import SharpwaveError
+from service.access import Caller, Needs, get_caller
+from service.dashboard.sessions import Sessions
+from service.services import Services, get_services
+
+
+class SessionOver(SharpwaveError):
+    """The session has ended: its hours are over, or its key is no more."""
+
+    code = "session_over"
+
+
+class Desk:
+    """Calls the API for one open page, as long as its session lasts.
+
+    ``token`` is the session's cookie, empty where the service is open and asks nobody who they are.
+    """
+
+    def __init__(self, host: FastAPI, sessions: Sessions, token: str, caller: Caller) -> None:
+        self._host = host
+        self._sessions = sessions
+        self._token = token
+        self._caller = caller
+
+    @property
+    def parts(self) -> Services:
+        """The parts behind the routes."""
+        services: Services = self._host.state.services
+        return services
+
+    @property
+    def signed_in(self) -> bool:
+        """Whether somebody signed in, or the service is open."""
+        return bool(self._token)
+
+    def caller(self) -> Caller:
+        """Return who asks, as their key stands now. Errors: ``SessionOver``."""
+        if not self._token:
+            return self._caller
+        session = self._sessions.read(self._token)
+        if session is None:
+            raise SessionOver("The session has ended. Sign in again.")
+        return session.caller
+
+    async def call(self, endpoint: Callable[..., Any], **given: Any) -> Any:
+        """Return what a route answers, as an object of its schema; what is not given has the route's default.
+
+        Errors: those of the route, ``Forbidden`` and ``NotFound`` for what the key may not do, ``SessionOver``.
+        """
+        caller = self.caller()
+        for dependant in find_route(endpoint).dependant.dependencies:
+            if isinstance(dependant.call, Needs):
+                dependant.call.check(caller, given.get("collection"))
+            elif dependant.call is get_services and dependant.name:
+                given[dependant.name] = self.parts
+            elif dependant.call is get_caller and dependant.name:
+                given[dependant.name] = caller
+        if inspect.iscoroutinefunction(endpoint):
+            return await endpoint(**given)
+        return await asyncio.to_thread(endpoint, **given)
+
+
+def find_route(endpoint: Callable[..., Any]) -> APIRoute:
+    """Return the route of an endpoint, of its module's router. Errors: ``LookupError`` where it has none."""
+    router = getattr(sys.modules[endpoint.__module__], "router", None)
+    for route in router.routes if router is not None else ():
+        if isinstance(route, APIRoute) and route.endpoint is endpoint:
+            return route
+    raise LookupError(f"{endpoint!r} is no route of the API")
