@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
 from service.access import Caller
@@ -38,7 +38,7 @@ def make_router(sessions: Sessions, find_caller: Callable[[str], Caller | None])
         return HTMLResponse(_fill(next))
 
     @router.post(SIGN_IN)
-    def sign_in(request: Request, key: Annotated[str, Form()] = "", next: Annotated[str, Form()] = "") -> HTMLResponse:
+    def sign_in(request: Request, key: Annotated[str, Form()] = "", next: Annotated[str, Form()] = "") -> Response:
         caller = find_caller(key.strip())
         if caller is None or not caller.has("admin"):
             wrong = "is no key of this installation" if caller is None else "does not carry the scope admin"

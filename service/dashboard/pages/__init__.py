@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from service.dashboard.pages import ask, documents, jobs, notes, overview, questions
+from service.dashboard.pages import ask, documents, jobs, notes, overview, passages, questions
 
-__all__ = ["ask", "documents", "jobs", "notes", "overview", "questions"]
+__all__ = ["ask", "documents", "jobs", "notes", "overview", "passages", "questions"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 
+from fastapi import UploadFile
 from markupsafe import Markup
 from nicegui import events, ui
 
@@ -110,9 +112,10 @@ def _offer_upload(desk: Desk, collection: str) -> None:
 
     async def take(given: events.MultiUploadEventArguments) -> None:
         async with told("learning files"):
-            ref = await desk.call(
-                documents.upload, collection=collection, files=[_Upload(file) for file in given.files]
-            )
+            files = [
+                UploadFile(BytesIO(await file.read()), size=file.size(), filename=file.name) for file in given.files
+            ]
+            ref = await desk.call(documents.upload, collection=collection, files=files)
             timer.activate()
             state["job"] = ref.job_id
 
@@ -130,18 +133,6 @@ def _offer_upload(desk: Desk, collection: str) -> None:
     ui.upload(label="Drop files here, or choose them", multiple=True, auto_upload=True, on_multi_upload=take).props(
         "flat bordered"
     ).classes("upload")
-
-
-class _Upload:
-    """A file that the browser sent, as the route takes it."""
-
-    def __init__(self, file: ui.upload.FileUpload) -> None:
-        self._file = file
-        self.filename = file.name
-        self.size = file.size()
-
-    async def read(self) -> bytes:
-        return await self._file.read()
 
 
 async def _forget(desk: Desk, collection: str, document_id: str) -> None:

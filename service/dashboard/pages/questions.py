@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import suppress
 
 from markupsafe import Markup
 
-from service.api import queries
+from memory_graph.errors import NotFound
+from service.api import passages, queries
 from service.dashboard.desk import Desk
-from service.dashboard.frame import heading, page, section, show
+from service.dashboard.frame import heading, page, show
 from service.dashboard.markup import badge, facts, link, moment, number, table, url
+from service.dashboard.why import explain, seen_passages
+from service.learning_schemas import PassageDetailOut
 from service.recall_schemas import QueriesOut, QueryDetailOut
 
 
@@ -52,13 +55,16 @@ async def one_question(desk: Desk, query_id: str) -> None:
             }
         )
     )
-    section("Stages")
-    stages = found.trace.get("stages", [])
-    rows = [(stage["name"], number(float(stage["ms"]), "ms"), _detail(stage)) for stage in stages]
-    show(table("Stages", ("Stage", "Time#", "What it did"), rows, empty="No trace was kept."))
+    show(explain(found.trace, found.collection, await _name_passages(desk, found)))
 
 
-def _detail(stage: dict[str, object]) -> Markup:
-    rest = {name: value for name, value in stage.items() if name not in ("name", "ms")}
-    text = json.dumps(rest, ensure_ascii=False, indent=1, default=str)
-    return Markup("<details><summary>{}</summary><pre>{}</pre></details>").format("Show", text)
+async def _name_passages(desk: Desk, query: QueryDetailOut) -> dict[int, str]:
+    """Return the titles of the passages that the explanation names; what was forgotten since has none."""
+    titles = {}
+    for passage_id in seen_passages(query.trace):
+        with suppress(NotFound):
+            passage: PassageDetailOut = await desk.call(
+                passages.show, collection=query.collection, passage_id=passage_id
+            )
+            titles[passage_id] = f"{passage.title or passage.document_id}, {passage.ordinal + 1}"
+    return titles
