@@ -35,17 +35,19 @@ def mount_dashboard(
     from nicegui import ui
 
     import service.dashboard.pages  # noqa: F401 - each of them registers itself
-    from service.dashboard.sign_in import make_router
+    from service.dashboard import sign_in, uploads
 
     settings.data_dir.expanduser().mkdir(parents=True, exist_ok=True)
     sessions = Sessions(read_secret(settings.data_dir), find_by_id)
     pages.state.host, pages.state.sessions = app, sessions
-    app.include_router(make_router(sessions, find_caller))
+    app.include_router(sign_in.make_router(sessions, find_caller))
+    app.include_router(uploads.make_router(app, sessions))
     ui.run_with(
         app,
         mount_path=ROOT,
         title="Sharpwave",
         dark=None,
+        language="en-US",
         favicon=FAVICON,
         tailwind=False,
         show_welcome_message=False,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from io import BytesIO
 
-from fastapi import UploadFile
 from markupsafe import Markup
-from nicegui import events, ui
+from nicegui import ui
 
 from service.api import documents, jobs
 from service.dashboard.desk import Desk
 from service.dashboard.frame import heading, page, section, show, told
 from service.dashboard.markup import facts, link, moment, number, pager, table, url
+from service.dashboard.uploads import offer_upload
 from service.learning_schemas import DocumentDetailOut, DocumentOut, DocumentsOut, JobOut, PassageOut
 
 PAGE = 50
@@ -108,31 +107,26 @@ def _draw(passage: PassageOut) -> Markup:
 
 
 def _offer_upload(desk: Desk, collection: str) -> None:
-    progress = show(Markup(""))
+    """Take files, and tell how far the newest job with them is."""
+    newest = ""
 
-    async def take(given: events.MultiUploadEventArguments) -> None:
-        async with told("learning files"):
-            files = [
-                UploadFile(BytesIO(await file.read()), size=file.size(), filename=file.name) for file in given.files
-            ]
-            ref = await desk.call(documents.upload, collection=collection, files=files)
-            timer.activate()
-            state["job"] = ref.job_id
+    async def begin(job_id: str) -> None:
+        nonlocal newest
+        newest = job_id
+        timer.activate()
 
     async def follow() -> None:
         async with told("following a job"):
-            job: JobOut = await desk.call(jobs.show, job_id=state["job"])
+            job: JobOut = await desk.call(jobs.show, job_id=newest)
             done = job.progress
             text = f"{job.state}: {done.documents} of {done.total} documents, {done.failed} failed. "
             progress.content = Markup('<p role="status">{}{}</p>').format(text, link("Job", url("jobs", job.id)))
             if job.finished_at is not None:
                 timer.deactivate()
 
-    state = {"job": ""}
+    offer_upload(collection, begin)
+    progress = show(Markup(""))
     timer = ui.timer(0.5, follow, active=False)
-    ui.upload(label="Drop files here, or choose them", multiple=True, auto_upload=True, on_multi_upload=take).props(
-        "flat bordered"
-    ).classes("upload")
 
 
 async def _forget(desk: Desk, collection: str, document_id: str) -> None:
