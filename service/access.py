@@ -5,10 +5,10 @@ A collection that a caller may not see does not exist for them: the same error i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Depends, Request
 
@@ -93,21 +93,26 @@ class Needs:
         self._spends = spends
 
     def __call__(self, request: Request, caller: Asking) -> None:
+        self.check(request.app.state.services, caller, request.path_params)
+
+    def check(self, parts: Services, caller: Caller, named: Mapping[str, Any]) -> None:
+        """Refuse a caller who may not do this to what is ``named``, as the path names it.
+
+        Errors: ``NotFound``, ``Forbidden``, ``QuotaSpent``.
+        """
         # The scope first: whoever lacks it is told so alike of what is there and of what is not.
         caller.check(*self._scopes)
-        caller.check(*self._scopes, collection=request.path_params.get("collection"))
-        _check_reach(request, caller)
+        caller.check(*self._scopes, collection=named.get("collection"))
+        _check_reach(parts, caller, named)
         if self._unbound and caller.collections is not None:
             raise Forbidden("this key is bound to collections; this needs one that is not")
         if self._spends and caller.tokens_left is not None and caller.tokens_left <= 0:
             raise QuotaSpent(f"this key has spent its {caller.tokens_per_day} tokens of today (UTC)")
 
 
-def _check_reach(request: Request, caller: Caller) -> None:
-    named = request.path_params
+def _check_reach(parts: Services, caller: Caller, named: Mapping[str, Any]) -> None:
     if not named.keys() & {"job_id", "query_id", "purge_id"}:
         return
-    parts: Services = request.app.state.services
     if "query_id" in named:
         parts.query_log.flush()
     with parts.database.read() as connection:
@@ -116,7 +121,7 @@ def _check_reach(request: Request, caller: Caller) -> None:
         if "query_id" in named:
             check_query(connection, named["query_id"], caller.collections)
         # What is no number, or a larger one than the database takes, the route refuses in its own words.
-        if "purge_id" in named and named["purge_id"].isdecimal() and int(named["purge_id"]) <= MAX_ID:
+        if "purge_id" in named and str(named["purge_id"]).isdecimal() and int(named["purge_id"]) <= MAX_ID:
             check_purge(connection, int(named["purge_id"]), caller.collections)
 
 

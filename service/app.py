@@ -45,6 +45,7 @@ from service.api import (
 )
 from service.auth import Gate
 from service.closing import Closing, Farewell
+from service.dashboard.door import Door
 from service.errors import install_handlers
 from service.etags import Etags
 from service.key_ring import KeyRing
@@ -155,6 +156,7 @@ def create_app(
     ):
         app.include_router(module.router)
     # Added from the inside out: the last one sees a request first.
+    app.add_middleware(Door)
     app.add_middleware(Etags)
     app.add_middleware(Repeats)
     app.add_middleware(Admission, settings=settings)  # within the gate: who may not ask takes nobody's place

@@ -14,6 +14,7 @@ from memory_graph.errors import InvalidInput, StoreError
 from memory_graph.store.keys import has_keys
 from memory_graph.store.rows import now
 from service.access import ANYONE, NOBODY, Caller
+from service.dashboard.door import is_inside
 from service.errors import problem, status_of
 from service.hosts import LOOPBACK_NAMES, AllowedHosts, host_of, is_loopback
 from service.key_ring import KeyRing
@@ -84,6 +85,8 @@ class Gate:
             return NOBODY if closed else ANYONE
         if not closed:
             return ANYONE
+        if is_inside(path):
+            return NOBODY  # the dashboard has a door of its own, which asks for a session
         scheme, _, given = headers.get("authorization", "").partition(" ")
         caller = None
         if scheme.lower() == "bearer":

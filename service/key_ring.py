@@ -90,6 +90,16 @@ class KeyRing:
             spent += self._spent.get((key_id, moment.date()), 0)
         return _caller(key, spent)
 
+    def find_by_id(self, key_id: str) -> Caller | None:
+        """Return who holds the key of an id, None where it holds no more; for sessions, which were begun with it."""
+        if key_id == FIRST.id:
+            return FIRST if self._first_key else None
+        moment = now()
+        with self._database.read() as connection:
+            key = find_key(connection, key_id)
+            spent = tokens_spent(connection, key_id, moment.date())
+        return _caller(key, spent) if key is not None and key.holds(moment) else None
+
     @contextmanager
     def bill(self, caller: Caller) -> Iterator[Bill]:
         """Charge a key with an answer, by the usage that the block notes; one whose client left has a fixed price."""

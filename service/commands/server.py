@@ -20,6 +20,7 @@ from service.app import create_app, follow_supervisor
 from service.auth import check_address
 from service.closing import Closing
 from service.commands.output import DataDir, console
+from service.dashboard.mount import mount_dashboard
 from service.http_server import ApiServer
 from service.local import Announcement, find_service, read_announcement
 from service.logs import set_up_logging
@@ -142,8 +143,11 @@ def _answer() -> None:
         os.write(ready, b".")
         os.close(ready)
 
+    app = create_app(settings, closing=closing)
+    if settings.api_workers == 1:  # a page and its socket must come to the same process
+        mount_dashboard(app, settings)
     config = uvicorn.Config(
-        create_app(settings, closing=closing),
+        app,
         http=closing_after(settings.client_timeout_s),
         log_config=None,  # its lines go the way of all others
         access_log=False,
