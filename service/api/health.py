@@ -32,7 +32,12 @@ async def ready(parts: Parts, request: Request) -> JSONResponse:
 
     Not ready any more from the moment on that the process is told to end.
     """
-    # It answers at all only when its models and the views of all collections were loaded.
+    state = await describe(parts, ending=request.app.state.closing.has_begun)
+    return JSONResponse(state.model_dump(), status_code=200 if state.ready else 503)
+
+
+async def describe(parts: Services, *, ending: bool) -> StateOut:
+    """Return how each part is; it answers at all only when its models and the views of all collections were loaded."""
     states = {"models": "ok"}
     names, states["store"] = await asyncio.to_thread(_look_at_store, parts)
     held = parts.views.versions()
@@ -43,11 +48,9 @@ async def ready(parts: Parts, request: Request) -> JSONResponse:
     reason = f"unreachable: {generator.reason}; answers are extractive"
     rest = f"; of its servers not all answer: {generator.reason}" if generator.reason else ""
     states["generator"] = f"ok, {generator.name}{rest}" if generator.reachable else reason
-    if request.app.state.closing.has_begun:
+    if ending:
         states["process"] = "ending"
-    is_ready = states["store"] == "ok" and "process" not in states
-    body = StateOut(ready=is_ready, parts=states).model_dump()
-    return JSONResponse(body, status_code=200 if is_ready else 503)
+    return StateOut(ready=states["store"] == "ok" and not ending, parts=states)
 
 
 def _look_at_store(parts: Services) -> tuple[set[str], str]:

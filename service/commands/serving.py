@@ -29,8 +29,8 @@ from memory_graph.errors import Conflict, InvalidInput
 from memory_graph.store.collections import create_collection, get_collection
 from memory_graph.store.reading import document_passages, list_documents
 from service.commands.output import AsJson, CollectionOption, DataDir, console, out, print_json
-from service.commands.server import GRACE_S, WORKER_NICENESS
 from service.settings import read_settings
+from service.supervisor import WORKER_GRACE_S, WORKER_NICENESS
 from service.wiring import open_database
 
 _STARTS_WITHIN_S = 180.0
@@ -165,7 +165,7 @@ def _start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(GRACE_S + 5)
+        process.wait(WORKER_GRACE_S + 5)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

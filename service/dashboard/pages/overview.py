@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from markupsafe import Markup
 from nicegui import ui
 
@@ -36,7 +34,7 @@ async def overview(desk: Desk) -> None:
             held.content = _list_collections(found.collections)
             listed: JobsOut = await desk.call(jobs.list_newest, limit=SHOWN_JOBS)
             newest.content = list_jobs(listed.jobs, empty="No job yet. Documents are learned by jobs.")
-            states.content = _list_parts(json.loads(bytes((await desk.call(health.ready)).body)))
+            states.content = _list_parts((await health.describe(desk.parts, ending=False)).parts)
 
     await refresh()
     ui.timer(EVERY_S, refresh, immediate=False)
@@ -59,9 +57,7 @@ def _list_collections(found: list[CollectionOut]) -> str:
     return table("Collections", columns, rows, empty="There is no collection that this key may see.")
 
 
-def _list_parts(state: dict[str, object]) -> str:
-    parts = state["parts"]
-    assert isinstance(parts, dict)
+def _list_parts(parts: dict[str, str]) -> str:
     rows = []
     for name, said in parts.items():
         is_well = said.startswith("ok")
