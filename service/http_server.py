@@ -75,12 +75,13 @@ class ApiServer(uvicorn.Server):
             connection.shutdown()
         rest_s = max(0.0, self._shutdown_s - DRAIN_S)
         if not await self._wait_until(lambda: not state.connections and not state.tasks, rest_s):
+            log.warning("%d requests are cut off", len(state.tasks))
             self._closing.cut()
+            # Also where a second signal insists: a stream without its last event looks like a fault.
+            self.force_exit = False
             await self._wait_until(lambda: not state.tasks, LAST_WORDS_S)
-        if state.tasks:
-            log.warning("%d requests were cut off: they did not end within %g s", len(state.tasks), self._shutdown_s)
-            for task in list(state.tasks):
-                task.cancel()
+        for task in list(state.tasks):
+            task.cancel()
         await self.lifespan.shutdown()
 
     async def _wait_until(self, is_true: Callable[[], bool], within_s: float) -> bool:

@@ -254,7 +254,7 @@ def test_up_ends_in_the_middle_of_a_job_and_hands_it_back(installation: Installa
     (tmp_path / "notes.jsonl").write_text("\n".join(map(json.dumps, lines)))
     port = free_port()
     started: Started = installation.start("up", "--port", port, **NO_MODEL)
-    wait_for(lambda: installation.rows("SELECT id FROM workers"), within_s=300, what="the worker")
+    wait_for(lambda: "The worker is ready" in started.err.read_text(), within_s=300, what="the worker")
     installation.run("ingest", tmp_path / "notes.jsonl", "--no-wait")
     wait_for(lambda: installation.value("SELECT count(*) FROM documents"), within_s=300, what="the first commit")
     os.kill(started.pid, signal.SIGTERM)
