@@ -31,6 +31,8 @@ _PLACES = (
     ("Notes", "sticky_note_2", "notes", True),
     ("Questions", "history", "questions", False),
     ("Jobs", "work_history", "jobs", False),
+    ("Keys", "key", "keys", False),
+    ("Settings", "settings", "settings", False),
 )
 
 

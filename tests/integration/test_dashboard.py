@@ -25,6 +25,8 @@ PAGES = {
     "notes": "/admin/c/default/notes",
     "questions": "/admin/questions",
     "jobs": "/admin/jobs",
+    "keys": "/admin/keys",
+    "settings": "/admin/settings",
 }
 MISCHIEF = (
     "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> **bold** [x](javascript:1)"

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from service.dashboard.pages import ask, documents, jobs, notes, overview, passages, questions
+from service.dashboard.pages import ask, documents, jobs, keys, notes, overview, passages, questions, settings
 
-__all__ = ["ask", "documents", "jobs", "notes", "overview", "passages", "questions"]
+__all__ = ["ask", "documents", "jobs", "keys", "notes", "overview", "passages", "questions", "settings"]
