@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
@@ -63,7 +63,10 @@ class Desk:
         """
         caller = self.caller()
         known: dict[Any, Any] = {get_services: self.parts, get_caller: caller}
-        for dependant in find_route(endpoint).dependant.dependencies:
+        route = find_route(endpoint)
+        if route.dependant.response_param_name:
+            given[route.dependant.response_param_name] = Response()  # for headers, which no page has
+        for dependant in route.dependant.dependencies:
             if isinstance(dependant.call, Needs):
                 await asyncio.to_thread(dependant.call.check, self.parts, caller, given)
             elif dependant.name:
