@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.routing import Route
 
 from ingest.jobs import JobQueue
 from memory_graph.database import Database
@@ -22,10 +23,12 @@ from retrieval.embedder import Embedder
 from retrieval.facts import FactFilter
 from retrieval.generator import Generator
 from service import __version__
-from service.api import collections, documents, forgetting, health, jobs, notes, passages, queries, recall, urls
+from service.api import collections, documents, forgetting, health, jobs, notes, openai, passages, queries, recall, urls
 from service.auth import Gate
 from service.errors import install_handlers
 from service.local import announce, withdraw
+from service.mcp_endpoint import McpEndpoint
+from service.openai_errors import OpenAIErrors
 from service.query_log import QueryLog
 from service.services import Services
 from service.settings import Settings
@@ -55,6 +58,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        from service.mcp_server import open_mcp  # imported late, as that module says
+
         database = await to_thread(open_database, settings)
         speaking = await to_thread(open_generator, settings) if generator is None else generator
         fact_filter = make_fact_filter(settings, speaking, get_running_loop())
@@ -72,7 +77,8 @@ def create_app(
         loading = create_task(parts.generator.check())
         if url is not None:
             announce(settings, url, instance)
-        yield
+        async with open_mcp(parts) as app.state.mcp:
+            yield
         if url is not None:
             withdraw(settings)
         await loading
@@ -93,9 +99,11 @@ def create_app(
     )
     app.state.instance = instance
     install_handlers(app)
-    for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages):
+    for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages, openai):
         app.include_router(module.router)
+    app.router.routes.append(Route("/mcp", endpoint=McpEndpoint(), methods=["POST"]))
     app.add_middleware(Gate, settings=settings)
+    app.add_middleware(OpenAIErrors)  # outermost: what any of the others refuses must be understood too
     return app
 
 
