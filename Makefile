@@ -1,19 +1,19 @@
 # setup: the environment and the models · run: see it work · test: prove it · check: lint and types · bench: how fast ·
-# vllm: test against a real vLLM · kills: kill workers at random · stop: end the service · ranker: learn the weights of the chain ranker anew
+# vllm: test against a real vLLM · adapters: test the retrievers for LangChain and LlamaIndex · kills: kill workers at random · stop: end the service · ranker: learn the weights of the chain ranker anew
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup run stop test check vllm kills bench ranker models clean
+.PHONY: setup run stop test check vllm adapters kills bench ranker models clean
 
 setup: $(VENV)/.installed models
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml constraints.txt client/pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt 'torch==2.13.0'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,dev,bench]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,dev,bench]' --editable ./client
 	touch $@
 
 models: $(VENV)/.installed
@@ -41,6 +41,12 @@ check: $(VENV)/.installed
 vllm: $(VENV)/.installed
 	PYTHON='$(PYTHON)' deploy/vllm.sh
 
+# Some 330 MB of packages in .venv-adapters, the newest that fit; no part of `make test`.
+adapters:
+	$(PYTHON) -m venv .venv-adapters
+	.venv-adapters/bin/python -m pip install --quiet --editable './client[langchain,llamaindex]' pytest
+	.venv-adapters/bin/python -m pytest --noconftest -c client/pyproject.toml -p no:cacheprovider tests/unit/client/test_adapters.py
+
 # Two workers are killed at random while they learn, on SQLite and then on PostgreSQL; some four seconds a kill.
 KILLS ?= 100
 kills: $(VENV)/.installed
@@ -60,4 +66,4 @@ ranker: setup
 		--licence 'hotpot_dev500=HotpotQA, CC BY-SA 4.0' --out retrieval/weights/chains.json
 
 clean:
-	rm -rf $(VENV) .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-vllm .venv-adapters .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -138,13 +138,18 @@ def _make_words(memory: SyntheticMemory) -> tuple[Words, NDArray[np.int64]]:
     return words, ends
 
 
+def copy_database(path: Path, copy: Path) -> None:
+    """Copy an SQLite database as it stands, whoever else has it open."""
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+
+
 def copy_memory(path: Path, collection: str, folder: Path) -> Subject:
     """Copy a memory's SQLite file into an empty ``folder``, and save its view there.
 
     Questions are stored vectors, moved away until their similarity is about 0.7, with names of the same passage.
     """
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(folder / _FILE)) as target:
-        source.backup(target)
+    copy_database(path, folder / _FILE)
     database = Database(_url(folder))
     try:
         with database.read() as connection:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Connection
 
 from ingest.batch import Batch, fact_keys, phrase_keys
 from ingest.extracting import Finding
 from memory_graph.database import Database
+from memory_graph.store.collections import bind_embedder
+from memory_graph.store.findings import Embed
 from memory_graph.store.learning import known_vectors
 from memory_graph.store.phrase_vectors import known_phrase_vectors
 from memory_graph.types import FactKey
@@ -50,3 +53,13 @@ def embed_phrases(
     missing = [key for key in keys if key not in vectors]
     vectors.update(zip(missing, embedder.encode(missing).astype(np.float16), strict=True))
     return vectors
+
+
+def embed_with(connection: Connection, collection_id: int, embedder: Embedder) -> Embed:
+    """Return what makes vectors for a collection. Errors, when it is called: ``InvalidInput`` for another embedder."""
+
+    def embed(texts: Sequence[str]) -> Half:
+        bind_embedder(connection, collection_id, embedder.name)
+        return embedder.encode(list(texts)).astype(np.float16)
+
+    return embed

@@ -7,7 +7,7 @@ worker finds it by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -27,6 +27,7 @@ from memory_graph.store.shares import Share
 from memory_graph.store.tokens import limit_tokens
 from memory_graph.text import hash_text
 from memory_graph.types import Document
+from retrieval import tracing
 
 QUEUE = "ingest"
 WORKFLOW = "learn_job"
@@ -68,16 +69,22 @@ class JobQueue:
         max_tokens: int | None = None,
         duplicates: Policy = "link",
         priority: int = NORMAL,
+        noted: Callable[[Connection, str], None] | None = None,
+        check: Callable[[Connection, int], None] | None = None,
     ) -> Submission:
         """Queue a job, or go on with the unfinished one of an equal ``fingerprint``.
 
         ``failures`` are things that could not even be submitted: they are listed with the job. ``max_tokens`` is what
         a run of it may spend on a language model; None is as the worker's settings say. ``duplicates`` says what
         becomes of copies (``ingest/dedupe.py``). Of jobs that wait, those of the lowest ``priority`` come first.
+        ``noted`` is called with the job's id in the transaction that queues it.
+        ``check`` is given the transaction and the collection's id before anything is written, and stops it by raising.
         Errors: ``NotFound`` for the collection.
         """
         with self._database.write() as connection:
             collection_id = get_collection(connection, collection).id
+            if check is not None:
+                check(connection, collection_id)
             if fingerprint is not None:
                 unfinished = job_store.find_unfinished(connection, collection_id, fingerprint)
                 if unfinished is not None:
@@ -85,6 +92,8 @@ class JobQueue:
                         limit_tokens(connection, unfinished["id"], max_tokens)
                     if unfinished["state"] == "failed":
                         self._run_again(connection, unfinished["id"])
+                    if noted is not None:
+                        noted(connection, unfinished["id"])
                     return Submission(job_id=unfinished["id"], resumed=True)
             job_id = str(uuid4())
             job_store.create_job(
@@ -97,9 +106,12 @@ class JobQueue:
                 max_tokens=max_tokens,
                 duplicates=duplicates,
                 priority=priority,
+                traceparent=tracing.traceparent(),
             )
             job_store.add_failures(connection, job_id, failures)
             self._enqueue(connection, shares.begin_run(connection, job_id))
+            if noted is not None:
+                noted(connection, job_id)
         return Submission(job_id=job_id, resumed=False)
 
     def resume(self, job_id: str) -> None:

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Full, Queue
@@ -20,7 +21,7 @@ from sqlalchemy import Connection
 
 from ingest.batch import Batch, Computed, Prepared, failure_of, learned_document
 from ingest.dedupe import LeftOut, count_copy, find_original, leave_out, lost_original, sign
-from ingest.embedding import embed_facts, embed_passages, embed_phrases
+from ingest.embedding import embed_facts, embed_passages, embed_phrases, embed_with
 from ingest.extracting import ExtractionRun, Finding, JobExtractor, PassageText
 from ingest.file_reader import FileReader
 from ingest.formats import ReadLimits
@@ -40,6 +41,7 @@ from memory_graph.store.retrying import drop_held
 from memory_graph.store.shares import Share
 from memory_graph.text import hash_text
 from memory_graph.types import Document
+from retrieval import tracing
 from retrieval.embedder import Embedder
 
 # A batch of nothing but known documents and failures ends here.
@@ -110,8 +112,17 @@ class Learner:
         batches: Queue[Batch | BaseException | None] = Queue(maxsize=2)
         stop = Event()
         reader = Thread(
-            target=self._read_ahead,
-            args=(share, head["collection_id"], head["split"], head["duplicates"], extraction, batches, stop),
+            target=copy_context().run,  # so that what it logs names the job
+            args=(
+                self._read_ahead,
+                share,
+                head["collection_id"],
+                head["split"],
+                head["duplicates"],
+                extraction,
+                batches,
+                stop,
+            ),
             daemon=True,
         )
         reader.start()
@@ -122,7 +133,11 @@ class Learner:
                 raise batch
             if batch is None:
                 return False
-            self._learn(share, head["collection_id"], batch, extraction)
+            asked = tracing.links_to(head["traceparent"])
+            with tracing.span(
+                "ingest batch", links=asked, sharpwave__job_id=job_id, sharpwave__passages=batch.passages
+            ):
+                self._learn(share, head["collection_id"], batch, extraction)
             batches.task_done()
             return True
 
@@ -324,7 +339,7 @@ class Learner:
         computed: Computed,
     ) -> int:
         """Write what was learned and mark what is done; return how many bytes of documents that were."""
-        commit = Commit(connection, collection_id)
+        commit = Commit(connection, collection_id, embed_with(connection, collection_id, self._embedder))
         # Locked in this order everywhere, the collection and then the job: whoever cancels it waits, or is waited for.
         head = job_store.job_head(connection, job_id, lock=True)
         if head["state"] not in job_store.UNFINISHED:

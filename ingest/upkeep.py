@@ -11,6 +11,7 @@ from datetime import datetime
 from ingest.purging import Purger
 from memory_graph.database import Database
 from memory_graph.errors import SharpwaveError
+from memory_graph.store.answers import drop_answers
 from memory_graph.store.retention import LogLimits, apply_rules, shorten_logs
 from memory_graph.store.rows import now
 
@@ -56,13 +57,16 @@ class Upkeep:
                 erased.documents,
                 erased.passages,
             )
+        with self._database.write() as connection:
+            drop_answers(connection, moment)
         dropped = shorten_logs(self._database, self._limits, moment)
         if any(vars(dropped).values()):
             log.info(
-                "dropped by age: %d questions, %d jobs, %d tombstones",
+                "dropped by age: %d questions, %d jobs, %d tombstones, %d entries of the audit log",
                 dropped.questions,
                 dropped.jobs,
                 dropped.tombstones,
+                dropped.changes,
             )
 
     def _run(self) -> None:

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
+from ingest import current
 from ingest.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, JobQueue
 from ingest.pipeline import JobEnded, Learner
 from ingest.upkeep import Upkeep
@@ -118,6 +119,7 @@ class Worker:
         """The workflow: one step a batch, until the share finds nothing more to take or gives way."""
         self._idle.clear()
         self._current = share
+        current.job_id.set(share.job_id)  # a workflow has a context of its own
         outcome: str | None = None
         try:
             with ExitStack() as stack:
@@ -161,10 +163,11 @@ class Worker:
         except Exception:
             # Raised past the steps' retries, or a fault of ours: it must not leave the job running. What DBOS raises
             # when the job was cancelled, or is another worker's by now, is no Exception and does not come here.
-            log.exception("job %s", share.job_id)
+            log.exception("a fault of ours ends job %s", share.job_id)
             self._end(share, "failed: a fault in the worker; its log has the details")
             raise
         finally:
+            current.job_id.set(None)
             self._current = None
             self._idle.set()
 
@@ -251,10 +254,11 @@ class Worker:
 def live_workers(rows: list[Any]) -> set[str]:
     """Return the ids of those workers that are alive: heard of lately and, on this host, with a process."""
     here = socket.gethostname()
-    return {row["id"] for row in rows if row["host"] != here or _process_exists(row["pid"])}
+    return {row["id"] for row in rows if row["host"] != here or process_exists(row["pid"])}
 
 
-def _process_exists(pid: int) -> bool:
+def process_exists(pid: int) -> bool:
+    """Whether a process of this host has the id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -134,8 +134,17 @@ def _create_engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
         # A worker that stops inside a transaction must not hold the collection's lock for ever.
         options = "-c idle_in_transaction_session_timeout=30000"
-        return create_engine(url, pool_pre_ping=True, connect_args={"options": options}, json_serializer=_write_json)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, json_serializer=_write_json)
+        return create_engine(
+            url,
+            pool_pre_ping=True,
+            connect_args={"options": options},
+            json_serializer=_write_json,
+            hide_parameters=True,
+        )
+    # Without their parameters: an error's words go into logs, and parameters are the texts of documents.
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_S}, json_serializer=_write_json, hide_parameters=True
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(dbapi_connection: Any, _record: Any) -> None:

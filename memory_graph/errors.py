@@ -4,10 +4,14 @@
 
     SharpwaveError
     ├── InvalidInput              the caller's value is wrong; names the field and the fix
+    │   └── Unsupported           a parameter that means nothing here
     ├── NotFound                  a collection, document, phrase, job or query that is not there
     ├── Forbidden                 the caller may not do this
     ├── Conflict                  it exists already, or is in the wrong state
+    ├── PreconditionFailed        a document is not as its writer saw it
     ├── BudgetSpent               a job may spend no more tokens
+    ├── QuotaSpent                a key may spend no more today
+    ├── Abandoned                 nobody waits for it any more
     ├── UnreadableDocument        one document cannot be read; carries a stable reason
     ├── ModelError
     │   ├── ModelMissing          not in the cache and not to be had
@@ -54,6 +58,12 @@ class InvalidInput(SharpwaveError):
         self.field = field
 
 
+class Unsupported(InvalidInput):
+    """A parameter that other services know and that means nothing here, or a value of one."""
+
+    code = "unsupported_parameter"
+
+
 class NotFound(SharpwaveError):
     """Something named by the caller does not exist; ``near`` holds names that do, where some are like it."""
 
@@ -79,10 +89,28 @@ class Conflict(SharpwaveError):
     code = "conflict"
 
 
+class PreconditionFailed(SharpwaveError):
+    """What is to be changed is not as the caller saw it."""
+
+    code = "precondition_failed"
+
+
 class BudgetSpent(SharpwaveError):
     """A job has spent the tokens that it was allowed; it can be resumed."""
 
     code = "budget_spent"
+
+
+class QuotaSpent(SharpwaveError):
+    """A key has spent what it may in a day; the next day begins at midnight UTC."""
+
+    code = "quota_spent"
+
+
+class Abandoned(SharpwaveError):
+    """Work was dropped because nobody waits for it any more: the client hung up, or was told that it took too long."""
+
+    code = "abandoned"
 
 
 class UnreadableDocument(SharpwaveError):

@@ -16,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Float,
     ForeignKey,
@@ -277,6 +278,37 @@ fact_sources = Table(
     Index(None, "collection_id", "version"),
 )
 
+# What people put right about names and facts (memory_graph/corrections.py). A row stays, for the record; its words go
+# with the last document that they are of.
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("kind", String(16), nullable=False),  # merge | split | retract
+    Column("what", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("state", String(16), nullable=False),  # active | undone | forgotten
+    Column("made_by", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("version", BigInteger, nullable=False),  # of the commit that applied it
+    Column("passages", Integer, nullable=False),  # that this commit changed
+    Column("undone_by", Text),
+    Column("undone_at", UtcDateTime),
+    Index(None, "collection_id", "state"),
+    **NEVER_REUSED,
+)
+
+# What the extractor found in passages that corrections touch; gone with the passage.
+originals = Table(
+    "originals",
+    metadata,
+    Column("passage_id", Id, ForeignKey("passages.id"), primary_key=True, autoincrement=False),
+    Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
+    Column("found", JSON, nullable=False),  # memory_graph.corrections.Found
+    Index(None, "collection_id", "passage_id"),
+)
+
 # One row a commit. A saved view names the commit that it stands at: after a backup was restored, the same version may
 # be another commit.
 commits = Table(
@@ -314,10 +346,12 @@ jobs = Table(
     Column("seconds", JSON, nullable=False),  # spent by stage
     Column("max_tokens", BigInteger),  # that one run may spend; none means as the worker's settings say
     Column("tokens", JSON),  # spent on a language model (memory_graph.store.jobs.Tokens); none where none were
+    Column("traceparent", String(64)),  # of the request that submitted it, where requests are traced
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Index(None, "collection_id", "state"),
+    Index(None, "created_at", "id"),
 )
 
 job_items = Table(
@@ -414,7 +448,13 @@ queries = Table(
     Column("milliseconds", Integer, nullable=False),
     Column("trace", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    # What whoever asked said of the answer.
+    Column("rating", Integer),  # 1 | -1
+    Column("comment", Text),
+    Column("correct_answer", Text),
+    Column("rated_at", UtcDateTime),
     Index(None, "collection_id", "created_at"),
+    Index(None, "created_at", "id"),
 )
 
 # The removal of every byte of what was forgotten (memory_graph/store/purges.py). A row holds no text, and outlives its
@@ -448,4 +488,81 @@ retention_rules = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("ran_at", UtcDateTime),
     Column("forgotten", BigInteger, nullable=False),  # documents, by all runs
+)
+
+# Who may ask (memory_graph/store/keys.py). A row stays when its key is revoked, so that no id is given twice and the
+# service never falls back to asking for no key.
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(32), primary_key=True),  # public
+    Column("name", String(200), nullable=False),
+    Column("hash", String(64), nullable=False),  # of the secret
+    Column("old_hash", String(64)),  # of the secret before a rotation, which holds until
+    Column("old_until", UtcDateTime),
+    Column("scopes", JSON, nullable=False),
+    # Said here, not by the rows of key_collections: a key whose collections are gone reaches nothing, not everything.
+    Column("bound", Boolean, nullable=False),
+    Column("requests_per_minute", Integer),
+    Column("tokens_per_day", BigInteger),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("used_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+# By id: a collection that is created again under an old name is another one.
+key_collections = Table(
+    "key_collections",
+    metadata,
+    Column("key_id", String(32), ForeignKey("keys.id"), primary_key=True),
+    Column("collection_id", Id, ForeignKey("collections.id"), primary_key=True),
+    Index(None, "collection_id"),
+)
+
+# Tokens of the generator, by days in UTC.
+key_spending = Table(
+    "key_spending",
+    metadata,
+    Column("key_id", String(32), ForeignKey("keys.id"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("tokens", BigInteger, nullable=False),
+)
+
+# Answers to requests that brought an Idempotency-Key, kept for a day (memory_graph/store/answers.py). The body is
+# sealed with the key, of which only a hash is here; no foreign key to a caller, whose key may be revoked.
+kept_answers = Table(
+    "kept_answers",
+    metadata,
+    Column("caller", String(64), primary_key=True),
+    Column("key_hash", String(32), primary_key=True),
+    Column("token", String(32), nullable=False),  # of the attempt that is or was at it
+    Column("request_hash", String(32)),
+    Column("status", Integer),  # none while it is being carried out
+    Column("media_type", String(127)),
+    Column("body", LargeBinary),
+    Column("renewed_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "created_at"),
+)
+
+# Who changed what (memory_graph/store/audit.py). A row holds nothing that was learned, and outlives its collection: no
+# foreign key.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor_id", String(64), nullable=False),
+    Column("actor_name", Text, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("collection", String(63)),  # its name
+    Column("target", Text, nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("request_id", String(128)),
+    Column("outcome", String(64), nullable=False),  # done | the code of an error
+    Index(None, "at"),
+    Index(None, "collection", "id"),
+    Index(None, "target"),
+    **NEVER_REUSED,
 )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from memory_graph.errors import GeneratorError, GeneratorUnavailable
 from retrieval.breaker import BreakerParams
-from retrieval.generator import ClientParams, Completion, Delta, GeneratorState, Message, Weighed
+from retrieval.generator import ClientParams, Completion, Delta, GeneratorState, Message, Servers, Weighed
 
 if TYPE_CHECKING:
     from retrieval.openai_client import OpenAIGenerator
@@ -86,6 +86,11 @@ class EmbeddedGenerator:
             return GeneratorState(name=self.name, reachable=False, reason=error.message)
         state = await client.check()
         return GeneratorState(name=self.name, reachable=state.reachable, reason=state.reason)
+
+    def servers(self) -> Servers:
+        """Say how many calls were tried again; this process's own server is never left alone."""
+        retries = self._client.servers().retries if self._client is not None else 0
+        return Servers(left_alone={}, retries=retries)
 
     async def aclose(self) -> None:
         """Stop the server and free the model; a later use loads it again."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from memory_graph.types import Usage
 from retrieval.breaker import BreakerParams
@@ -86,6 +86,21 @@ class Generator(Protocol):
     async def check(self) -> GeneratorState: ...
 
     async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Servers:
+    """How the servers of a generator are: which of them are ``left_alone``, and how many calls were tried again."""
+
+    left_alone: Mapping[str, bool]
+    retries: int
+
+
+@runtime_checkable
+class TellsServers(Protocol):
+    """A generator that knows of its servers."""
+
+    def servers(self) -> Servers: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,13 +10,16 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar
 
 import openai
+from opentelemetry.trace import SpanKind
 
 from memory_graph.errors import GeneratorError, GeneratorOutputInvalid, GeneratorUnavailable
 from memory_graph.types import Usage
+from retrieval import tracing
 from retrieval.breaker import Clock
 from retrieval.endpoints import Call, Endpoint, Pool
 from retrieval.failures import RAISED, Failure
@@ -26,6 +29,7 @@ from retrieval.generator import (
     Delta,
     GeneratorState,
     Message,
+    Servers,
     Weighed,
     estimate_tokens,
 )
@@ -58,6 +62,7 @@ class OpenAIGenerator:
         self.name = model
         self.context_tokens = self.params.context_tokens
         self._pause = pause
+        self._retries = 0
         urls = [url] if isinstance(url, str) else url
         self._pool = Pool([Endpoint(one, api_key, self.params, clock) for one in urls])
 
@@ -146,6 +151,11 @@ class OpenAIGenerator:
             name=self.name, reachable=len(reasons) < len(found), reason="; ".join(reasons) if reasons else None
         )
 
+    def servers(self) -> Servers:
+        """Say which servers are left alone, and how many calls were tried again."""
+        left_alone = {one.where: one.breaker.refusal() is not None for one in self._pool.endpoints}
+        return Servers(left_alone=left_alone, retries=self._retries)
+
     async def aclose(self) -> None:
         """Close the connections."""
         for endpoint in self._pool.endpoints:
@@ -167,8 +177,9 @@ class OpenAIGenerator:
         while True:
             call = await self._pool.take(deadline, tried, place=place)
             try:
-                async with asyncio.timeout_at(deadline):
-                    return call, await work(call.endpoint)
+                with self._span(call.endpoint, place=place):
+                    async with asyncio.timeout_at(deadline):
+                        return call, await work(call.endpoint)
             except RAISED as error:
                 failure = call.fail(error)
                 call.release()
@@ -177,13 +188,22 @@ class OpenAIGenerator:
                 raise
             tried.add(call.endpoint)
             if failure.elsewhere and self._pool.choose(tried) is not None:
+                self._retries += 1
                 continue
             delay = self._delay(failure, rounds)
             if not failure.again or rounds >= self.params.retries or self._now() + delay >= deadline:
                 raise failure.error
             rounds += 1
+            self._retries += 1
             tried.clear()
             await self._pause(delay)
+
+    def _span(self, endpoint: Endpoint, *, place: bool) -> AbstractContextManager[object]:
+        """Return the span of one call: of a stream, up to its first text."""
+        what = "generator call" if place else "generator tokens"
+        return tracing.span(
+            what, kind=SpanKind.CLIENT, server__address=endpoint.where, gen_ai__request__model=self.name
+        )
 
     def _delay(self, failure: Failure, rounds: int) -> float:
         """Return how long to wait: what the server asked for, or twice as long each time; never all at once."""
@@ -205,7 +225,8 @@ class OpenAIGenerator:
 
     async def _create(self, request: Mapping[str, Any], endpoint: Endpoint, **more: Any) -> Any:
         await self._describe(endpoint)
-        return await endpoint.client.chat.completions.create(model=self.name, **(dict(stream=False) | more), **request)
+        usual: dict[str, Any] = {"stream": False, "extra_headers": tracing.headers()}
+        return await endpoint.client.chat.completions.create(model=self.name, **(usual | more), **request)
 
     async def _begin(
         self, request: Mapping[str, Any], deadline: float, endpoint: Endpoint

@@ -22,6 +22,8 @@ MAX_CITED = 3
 # A tag of any kind, and the bracketed capitals that some chat templates read as control tokens.
 _TAG = re.compile(r"<(?=\s*[/|｜!?]|\s*[^\W\d])")
 _CAPITALS = re.compile(r"\[(?=\s*/?[A-Z_]{3,}\s*\])")
+# What a person does not see and a model reads: zero-width spaces, turns of direction, and the invisible ASCII of tags.
+_HIDDEN = re.compile("[\u200b\u2060-\u2064\ufeff\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 
 _ANSWER_RULES = f"""\
 You answer a question from numbered passages that somebody's memory recalled.
@@ -34,9 +36,13 @@ A question may describe a person, a place or a thing that one passage names, and
 
 
 def neutralise(text: str) -> str:
-    """Replace the brackets that open tags and control tokens by look-alikes, so that a text cannot leave its fence."""
+    """Drop characters that nobody sees, and replace the brackets that open tags and control tokens by look-alikes.
+
+    So a text cannot leave its fence, nor say to the model what it does not say to a person.
+    """
     # Half a surrogate pair cannot be sent.
-    return _CAPITALS.sub("［", _TAG.sub("‹", text.encode("utf-8", "replace").decode()))
+    seen = _HIDDEN.sub("", text.encode("utf-8", "replace").decode())
+    return _CAPITALS.sub("［", _TAG.sub("‹", seen))
 
 
 def render_passage(n: int, title: str, text: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -17,6 +19,7 @@ from memory_graph.errors import InvalidInput, ModelMissing, StoreBusy
 from memory_graph.store.collections import current_commit, get_collection
 from memory_graph.store.reading import filter_documents, phrase_names, read_hits
 from memory_graph.types import Hit
+from retrieval.batching import in_lane
 from retrieval.chain_ranking import rank_by_chains, share_own_titles, stays_ahead
 from retrieval.chains import ChainParams
 from retrieval.cross_encoder import CrossParams, PairScorer, rank_by_pairs
@@ -37,6 +40,7 @@ Doubles = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _TRIES = 100
+_SIDE_BY_SIDE = 8  # searches of one call to search_many
 
 Mode = Literal["graph", "dense", "hybrid"]
 Rerank = Literal["chain", "cross", "none"]
@@ -132,6 +136,14 @@ class Searcher:
         self._scorer = scorer
         self._cross = cross or CrossParams()
         self._fact_filter = fact_filter
+        self._pool = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="search")
+        self.listener: Callable[[SearchRequest, SearchResult], None] | None = None
+        """Told of every search that succeeded."""
+
+    @property
+    def embedder(self) -> Embedder:
+        """What makes vectors of questions, and of what is learned."""
+        return self._embedder
 
     def warm(self) -> None:
         """Load the embedder and all that is compiled, so that the first question need not."""
@@ -145,10 +157,37 @@ class Searcher:
         Errors: ``NotFound`` for the collection, ``InvalidInput`` for a filter or a way of reranking that does not fit
         the mode, ``Conflict`` for a version that does not come.
         """
+        self._check(request)
+        with in_lane(collection):
+            found = self._search_now(collection, request)
+        if self.listener is not None:
+            self.listener(request, found)
+        return found
+
+    def search_many(self, collection: str, requests: Sequence[SearchRequest]) -> list[SearchResult]:
+        """Find the passages for several questions, each as ``search`` would, and return the results in their order.
+
+        They run side by side, and an embedder that joins calls (``retrieval/batching.py``) embeds them together.
+
+        Errors: those of ``search``, of the first question that has one; then there are no results.
+        """
+        for request in requests:
+            self._check(request)
+        # In a context of its own each, since a context cannot be entered twice.
+        running = [self._pool.submit(copy_context().run, self.search, collection, request) for request in requests]
+        try:
+            return [one.result() for one in running]
+        finally:
+            for one in running:
+                one.cancel()
+
+    def _check(self, request: SearchRequest) -> None:
         if request.rerank == "chain" and request.mode != "graph":
             raise InvalidInput("rerank", f"chain needs mode graph; it is {request.mode}. Leave it out, or say none.")
         if request.rerank == "cross" and self._scorer is None:
             raise ModelMissing("rerank cross needs a reranker, and this search was made without one")
+
+    def _search_now(self, collection: str, request: SearchRequest) -> SearchResult:
         stages = Stages()
         with stages.measure("view") as detail:
             collection_id, view = self._views.current(collection, min_version=request.min_version)
@@ -188,6 +227,11 @@ class Searcher:
             if request.rerank == "cross":
                 chained = request.mode == "graph" and reason != "empty_graph"
                 ranked = self._read_again(view, request.query, ranked, stages, chained)
+        elif request.filter:
+            with read() as connection:
+                filter_documents(
+                    connection, collection_id, request.filter
+                )  # what makes no sense is refused all the same
         with stages.measure("read") as detail, read() as connection:
             if request.fold:
                 first = partial(self._first, view, query, request, allowed, ranked)

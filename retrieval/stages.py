@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from retrieval import tracing
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
@@ -29,5 +31,6 @@ class Stages:
         """Time a block; what it puts into the dict becomes the stage's detail."""
         detail: dict[str, Any] = {}
         start = time.perf_counter()
-        yield detail
+        with tracing.span(f"stage {name}"):
+            yield detail
         self.done.append(Stage(name=name, ms=(time.perf_counter() - start) * 1000, detail=detail))

@@ -13,7 +13,7 @@ from threading import Event, Lock, Thread
 
 from memory_graph.database import Database
 from memory_graph.errors import Conflict, SharpwaveError
-from memory_graph.store.collections import commit_token, current_commit, get_collection
+from memory_graph.store.collections import commit_token, compacted_version, current_commit, get_collection
 from memory_graph.store.purges import last_forgotten
 from memory_graph.store.reading import count_new_passages
 from retrieval.refreshing import bring_up, save_in_child
@@ -168,6 +168,8 @@ class ViewCache:
         with self._database.read() as connection:
             if commit_token(connection, held.collection_id, view.version) != view.token:
                 return False  # of another history: not to be shown any more
+            if view.version < compacted_version(connection, held.collection_id):
+                return view.n_passages > limit  # it is made anew, of all that lives
             return count_new_passages(connection, held.collection_id, view.version, limit + 1) > limit
 
     def _follow(self) -> None:

@@ -7,10 +7,12 @@ import os
 import threading
 from asyncio import create_task, get_running_loop, to_thread
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
-from fastapi import FastAPI
+from anyio.to_thread import current_default_thread_limiter
+from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.routing import Route
 
@@ -23,23 +25,55 @@ from retrieval.embedder import Embedder
 from retrieval.facts import FactFilter
 from retrieval.generator import Generator
 from service import __version__
-from service.api import collections, documents, forgetting, health, jobs, notes, openai, passages, queries, recall, urls
+from service.admission import Admission
+from service.api import (
+    audit,
+    collections,
+    corrections,
+    documents,
+    exporting,
+    forgetting,
+    health,
+    inspection,
+    jobs,
+    keys,
+    metrics,
+    notes,
+    openai,
+    passages,
+    queries,
+    recall,
+    urls,
+)
 from service.auth import Gate
+from service.closing import Closing, Farewell
+from service.dashboard.door import Door
 from service.errors import install_handlers
-from service.local import announce, withdraw
+from service.etags import Etags
+from service.key_ring import KeyRing
 from service.mcp_endpoint import McpEndpoint
+from service.metrics import Metrics
+from service.observed_generator import ObservedGenerator
 from service.openai_errors import OpenAIErrors
+from service.openapi import install_description, operation_id
+from service.pulse import Pulse
 from service.query_log import QueryLog
+from service.repeats import Repeats
+from service.request_ids import RequestIds
+from service.schemas import refuse_nul
 from service.services import Services
 from service.settings import Settings
+from service.tracing import start_tracing, stop_tracing
+from service.watching import Watch
 from service.wiring import make_fact_filter, open_database, open_generator, open_searcher, open_views
 
 log = logging.getLogger(__name__)
 
 DEFAULT_COLLECTION = "default"
-# Above any request that is of use; larger files go by the command line.
-MAX_BODY_BYTES = 512 * 2**20
+# Threads for what stands in no line: rows that are read, and who asks how the service is.
+SPARE_THREADS = 32
 SUPERVISOR_VARIABLE = "SHARPWAVE_SUPERVISOR_PID"
+INSTANCE_VARIABLE = "SHARPWAVE_INSTANCE"
 
 
 def create_app(
@@ -48,25 +82,31 @@ def create_app(
     embedder: Embedder | None = None,
     generator: Generator | None = None,
     scorer: PairScorer | None = None,
-    url: str | None = None,
+    closing: Closing | None = None,
 ) -> FastAPI:
     """Return the service; ``embedder``, ``generator`` and ``scorer`` replace those that the settings name.
 
-    With ``url`` it leaves word in the data folder that it listens there, for the command line.
+    ``closing`` tells it that the process ends.
     """
-    instance = uuid4().hex
+    counted = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         from service.mcp_server import open_mcp  # imported late, as that module says
 
+        _make_room(settings)
+        traces = start_tracing(settings, "api")
         database = await to_thread(open_database, settings)
-        speaking = await to_thread(open_generator, settings) if generator is None else generator
+        opened = await to_thread(open_generator, settings) if generator is None else generator
+        speaking = ObservedGenerator(opened, counted)
         fact_filter = make_fact_filter(settings, speaking, get_running_loop())
-        parts = await to_thread(_make_parts, settings, database, embedder, speaking, scorer, fact_filter)
+        parts = await to_thread(_make_parts, settings, database, embedder, speaking, scorer, fact_filter, counted)
         app.state.services = parts
+        app.state.pulse = Pulse(parts)
+        app.state.pulse.start()
         ensure_default_collection(database)
         parts.query_log.start()
+        parts.keys.start()
         # Views and models are ready before the first question; the generator goes on loading behind them.
         with database.read() as connection:
             names = [collection.name for collection in list_collections(connection)]
@@ -75,18 +115,18 @@ def create_app(
         await to_thread(parts.searcher.warm)
         parts.views.follow()
         loading = create_task(parts.generator.check())
-        if url is not None:
-            announce(settings, url, instance)
         async with open_mcp(parts) as app.state.mcp:
             yield
-        if url is not None:
-            withdraw(settings)
-        await loading
+        # First what would be lost: closing the rest may take longer than there is time.
+        await to_thread(app.state.pulse.stop)
         await to_thread(parts.query_log.stop)
+        await to_thread(parts.keys.stop)
+        await loading
         await parts.generator.aclose()
         parts.jobs.close()
         await to_thread(parts.views.close)
         database.close()
+        await to_thread(stop_tracing, traces)
 
     # FastAPI's own pages load their scripts from elsewhere; these work without internet.
     app = FastAPIOffline(
@@ -95,16 +135,53 @@ def create_app(
         description="Long-term memory for a language model: passages and an entity graph, recalled with citations.",
         lifespan=lifespan,
         redoc_url=None,
-        max_body_size=MAX_BODY_BYTES,
+        generate_unique_id_function=operation_id,
+        dependencies=[Depends(refuse_nul)],
     )
-    app.state.instance = instance
+    # One name for all processes of a service.
+    app.state.instance = os.environ.get(INSTANCE_VARIABLE) or uuid4().hex
+    app.state.closing = closing or Closing()
+    install_description(app)
     install_handlers(app)
-    for module in (health, collections, documents, urls, forgetting, jobs, recall, queries, notes, passages, openai):
+    for module in (
+        health,
+        collections,
+        documents,
+        exporting,
+        urls,
+        forgetting,
+        jobs,
+        recall,
+        queries,
+        notes,
+        passages,
+        inspection,
+        corrections,
+        keys,
+        audit,
+        metrics,
+        openai,
+    ):
         app.include_router(module.router)
     app.router.routes.append(Route("/mcp", endpoint=McpEndpoint(), methods=["POST"]))
+    # Added from the inside out: the last one sees a request first.
+    app.add_middleware(Door)
+    app.add_middleware(Etags)
+    app.add_middleware(Repeats)
+    app.add_middleware(Admission, settings=settings)  # within the gate: who may not ask takes nobody's place
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(OpenAIErrors)  # outermost: what any of the others refuses must be understood too
+    app.add_middleware(Farewell, closing=app.state.closing)
+    app.add_middleware(Watch, metrics=counted)
+    app.add_middleware(RequestIds)
     return app
+
+
+def _make_room(settings: Settings) -> None:
+    """Have a thread for whatever the lines let in, so that nothing waits where nobody sees it."""
+    at_once = settings.searches_at_once + settings.answers_at_once + settings.writes_at_once
+    current_default_thread_limiter().total_tokens = at_once + SPARE_THREADS
+    get_running_loop().set_default_executor(ThreadPoolExecutor(at_once + SPARE_THREADS, "loop"))
 
 
 def ensure_default_collection(database: Database) -> None:
@@ -134,14 +211,19 @@ def _make_parts(
     generator: Generator,
     scorer: PairScorer | None,
     fact_filter: FactFilter | None,
+    counted: Metrics,
 ) -> Services:
     views = open_views(settings, database)
+    searcher = open_searcher(settings, database, views, embedder, scorer, fact_filter)
+    searcher.listener = counted.note_search
     return Services(
         settings=settings,
         database=database,
         views=views,
-        searcher=open_searcher(settings, database, views, embedder, scorer, fact_filter),
+        searcher=searcher,
         generator=generator,
         jobs=JobQueue(database),
-        query_log=QueryLog(database),
+        keys=KeyRing(database, settings.admin_key.get_secret_value()),
+        query_log=QueryLog(database, counted.note_answer),
+        metrics=counted,
     )

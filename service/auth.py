@@ -1,93 +1,132 @@
-"""Who may ask: nobody but this machine while no key is set, else whoever holds the key."""
+"""The gate: which names a request may come to, from which pages, and whose key it carries."""
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
-from urllib.parse import urlsplit
+import math
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from anyio import CapacityLimiter, to_thread
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from memory_graph.errors import InvalidInput
-from service.access import ANYONE, FIRST
-from service.errors import problem
+from memory_graph.database import Database
+from memory_graph.errors import InvalidInput, StoreError
+from memory_graph.store.keys import has_keys
+from memory_graph.store.rows import now
+from service.access import ANYONE, NOBODY, Caller
+from service.dashboard.door import is_inside
+from service.errors import problem, status_of
+from service.hosts import LOOPBACK_NAMES, AllowedHosts, host_of, is_loopback
+from service.key_ring import KeyRing
+from service.rates import Rates
 from service.settings import Settings
 
 # Answered without a key, for load balancers and browsers: they tell nothing of what is stored.
 PUBLIC = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
 PUBLIC_FILES = "/static-offline-docs/"
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+# Of their own, so that keys are looked up while every other thread is at work on a search.
+_THREADS = 4
 
 
-def check_address(settings: Settings) -> None:
-    """Refuse to open the service to a network without a key. Errors: ``InvalidInput``."""
-    if settings.is_open and not _is_loopback(settings.host):
-        raise InvalidInput(
-            "SHARPWAVE_HOST",
-            f"{settings.host} can be reached by others: set SHARPWAVE_ADMIN_KEY first, or use 127.0.0.1",
-        )
+def check_address(settings: Settings, database: Database | None = None) -> None:
+    """Refuse to open the service to a network without a key, set or in the database. Errors: ``InvalidInput``."""
+    if not settings.is_open or is_loopback(settings.host):
+        return
+    if database is not None:
+        with database.read() as connection:
+            if has_keys(connection):
+                return
+    raise InvalidInput(
+        "SHARPWAVE_HOST",
+        f"{settings.host} can be reached by others: set SHARPWAVE_ADMIN_KEY or make a key with "
+        "`sharpwave keys create` first, or use 127.0.0.1",
+    )
 
 
 class Gate:
-    """Lets a request through to the app or answers it with a problem document.
+    """Lets a request through to the app, with its caller, or answers it with a problem document.
 
-    Open mode (no key): only with a loopback ``Host``, which a page of another site cannot send after DNS rebinding,
-    and only without a foreign ``Origin``. With a key: ``Authorization: Bearer KEY``, compared in constant time.
+    Open mode (no key was ever made): only with a loopback ``Host``, which a page of another site cannot send after DNS
+    rebinding, and only without a foreign ``Origin``. Else: a name that is allowed, no page of another site, and
+    ``Authorization: Bearer KEY``.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._key = settings.admin_key.get_secret_value()
+        own = settings.host.lower()
+        self._hosts = AllowedHosts(rules=(*settings.host_names.rules, *((own,) if own.strip(":0.") else ())))
+        self._rates = Rates()
+        self._threads = CapacityLimiter(_THREADS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        refusal = self._refuse(scope["path"], headers)
-        if refusal is None:
-            scope.setdefault("state", {})["caller"] = FIRST if self._key else ANYONE
-            await self._app(scope, receive, send)
+        headers, ring = Headers(scope=scope), scope["app"].state.services.keys
+        try:
+            answer = await self._admit(scope["path"], headers, ring)
+        except StoreError as error:
+            answer = problem(status_of(error), error.code, error.message)
+        if isinstance(answer, Response):
+            await answer(scope, receive, send)
             return
-        status, code, detail = refusal
-        response = problem(status, code, detail)
-        if status == 401:
+        scope.setdefault("state", {})["caller"] = answer
+        await self._app(scope, receive, self._telling(answer, send))
+
+    async def _admit(self, path: str, headers: Headers, ring: KeyRing) -> Caller | Response:
+        is_public = path in PUBLIC or path.startswith(PUBLIC_FILES)
+        # What must answer at once does not wait for the database.
+        closed = ring.known_closed or (
+            not is_public and await to_thread.run_sync(ring.is_closed, limiter=self._threads)
+        )
+        if refusal := self._refuse_page(headers, closed):
+            return refusal
+        if is_public:
+            return NOBODY if closed else ANYONE
+        if not closed:
+            return ANYONE
+        if is_inside(path):
+            return NOBODY  # the dashboard has a door of its own, which asks for a session
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        caller = None
+        if scheme.lower() == "bearer":
+            caller = await to_thread.run_sync(ring.find, given.strip(), limiter=self._threads)
+        if caller is None:
+            response = problem(401, "unauthorized", "send the key as `Authorization: Bearer KEY`")
             response.headers["WWW-Authenticate"] = "Bearer"
-        await response(scope, receive, send)
+            return response
+        if wait_s := self._rates.take(caller):
+            seconds = math.ceil(wait_s)
+            detail = f"this key may ask {caller.requests_per_minute} times a minute; try again in {seconds} s"
+            response = problem(429, "rate_limited", detail)
+            response.headers.update({"Retry-After": str(seconds)} | self._rates.headers(caller, now()))
+            return response
+        return caller
 
-    def _refuse(self, path: str, headers: Headers) -> tuple[int, str, str] | None:
-        if self._key:
-            given = headers.get("authorization", "").removeprefix("Bearer ").strip()
-            # Headers are read as Latin-1; back in bytes, a key of any characters is the UTF-8 that was sent.
-            if (
-                path in PUBLIC
-                or path.startswith(PUBLIC_FILES)
-                or hmac.compare_digest(given.encode("latin-1"), self._key.encode())
-            ):
-                return None
-            return 401, "unauthorized", "send the key as `Authorization: Bearer KEY`"
-        if _host_of(f"//{headers.get('host', '')}") not in LOOPBACK_NAMES:
-            return 403, "forbidden_host", "without a key the service answers on localhost only"
-        if "x-forwarded-for" in headers or "forwarded" in headers:
-            return 403, "forbidden_proxy", "without a key the service does not answer behind a proxy"
+    def _refuse_page(self, headers: Headers, closed: bool) -> Response | None:
+        host = host_of(f"//{headers.get('host', '')}")
         origin = headers.get("origin")
-        if origin is not None and _host_of(origin) not in LOOPBACK_NAMES:
-            return 403, "forbidden_origin", "a page of another site may not use this service"
+        if closed:
+            if not self._hosts.takes(host):
+                return problem(403, "forbidden_host", "the service answers to names in SHARPWAVE_ALLOWED_HOSTS only")
+            if origin is not None and not self._hosts.takes_page(host_of(origin), host):
+                return problem(403, "forbidden_origin", "a page of another site may not use this service")
+            return None
+        if host not in LOOPBACK_NAMES:
+            return problem(403, "forbidden_host", "without a key the service answers on localhost only")
+        if "x-forwarded-for" in headers or "forwarded" in headers:
+            return problem(403, "forbidden_proxy", "without a key the service does not answer behind a proxy")
+        if origin is not None and host_of(origin) not in LOOPBACK_NAMES:
+            return problem(403, "forbidden_origin", "a page of another site may not use this service")
         return None
 
+    def _telling(self, caller: Caller, send: Send) -> Send:
+        if caller.requests_per_minute is None and caller.tokens_per_day is None:
+            return send
 
-def _host_of(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._rates.headers(caller, now()))
+            await send(message)
 
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        return tell

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import TracebackType
 from typing import Annotated
@@ -22,23 +23,30 @@ from memory_graph.errors import InvalidInput, SharpwaveError
 from service import __version__
 from service.commands import (
     answers,
+    audit,
     bench,
+    config,
     continual,
+    corrections,
     crowding,
     evaluate,
     forgetting,
     graph,
+    hostile,
     ingest,
     installation,
+    keys,
     memory,
     ranker,
     recall,
     retention,
     server,
     studies,
+    transfer,
 )
 from service.commands.default_group import DefaultGroup
 from service.commands.output import console, out
+from service.config_file import CONFIG_VARIABLE
 
 app = typer.Typer(
     name="sharpwave",
@@ -50,6 +58,7 @@ app = typer.Typer(
 app.command()(server.up)
 app.command()(server.serve)
 app.command()(server.worker)
+app.command()(server.restart)
 app.command()(ingest.ingest)
 app.command()(recall.search)
 app.command()(recall.ask)
@@ -58,7 +67,12 @@ app.add_typer(forgetting.purges_app, name="purges")
 app.add_typer(retention.retention_app, name="retention")
 app.add_typer(memory.collections_app, name="collections")
 app.add_typer(memory.jobs_app, name="jobs")
+app.add_typer(keys.keys_app, name="keys")
+app.command()(audit.audit)
+app.command("export")(transfer.export)
+app.command("import")(transfer.import_)
 app.add_typer(graph.graph_app, name="graph")
+app.add_typer(corrections.corrections_app, name="corrections")
 eval_app = typer.Typer(cls=DefaultGroup)
 eval_app.command(DefaultGroup.default, epilog="See also: sharpwave eval continual --help")(evaluate.evaluate)
 eval_app.command()(continual.continual)
@@ -66,18 +80,26 @@ eval_app.command()(ranker.ranker)
 eval_app.command()(answers.answers)
 eval_app.command()(studies.ablations)
 eval_app.command()(crowding.duplicates)
+eval_app.command()(hostile.hostile)
 eval_app.command("sweep")(studies.sweep_parameters)
 app.add_typer(eval_app, name="eval", help="Learn a question set, and say how well its questions are served.")
 app.add_typer(bench.bench_app, name="bench")
 app.add_typer(installation.models_app, name="models")
 app.add_typer(installation.db_app, name="db")
 app.command()(installation.doctor)
+app.command()(config.config)
 
 
 @app.callback(invoke_without_command=True)
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    config_file: Annotated[
+        Path | None, typer.Option("--config", help="A sharpwave.toml; SHARPWAVE_CONFIG.", show_default=False)
+    ] = None,
 ) -> None:
+    if config_file is not None:
+        # In the environment, so that the processes that this one starts read the same file.
+        os.environ[CONFIG_VARIABLE] = str(config_file.expanduser().absolute())
     if version:
         out.print(__version__)
         raise typer.Exit()

@@ -62,6 +62,7 @@ class PurgeOut(Out):
 
 class PurgesOut(Out):
     purges: list[PurgeOut]
+    next_cursor: str | None = None
 
 
 class CheckOut(Out):
@@ -108,3 +109,4 @@ class RuleOut(Out):
 
 class RulesOut(Out):
     rules: list[RuleOut]
+    next_cursor: str | None = None

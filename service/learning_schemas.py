@@ -24,6 +24,7 @@ class DocumentIn(In):
     occurred_at: datetime | None = None
 
 
+JobState: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Priority: TypeAlias = Literal["high", "normal", "low"]
 
 
@@ -159,7 +160,7 @@ class TokensOut(Out):
 class JobOut(Out):
     id: str
     collection: str
-    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    state: JobState
     split: str
     priority: Priority
     workers: list[str]
@@ -231,3 +232,4 @@ class JobOut(Out):
 
 class JobsOut(Out):
     jobs: list[JobOut]
+    next_cursor: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import httpx
@@ -15,37 +15,63 @@ from service.settings import Settings
 FILE = "server.json"
 # Beyond the generator's own limit, the service answers with quotes from passages.
 _PATIENCE_S = 60.0
+_GREETING_S = 5.0
 
 
-def announce(settings: Settings, url: str, instance: str) -> None:
-    """Leave word in the data folder of where the service listens, and by which name it can be told from others."""
+@dataclass(frozen=True, kw_only=True)
+class Announcement:
+    """What a running service says of itself: where it listens, by which name it is told from others, and who runs it.
+
+    ``restarts`` counts those that are over, ``refusal`` is why the last one did not go through.
+    """
+
+    url: str
+    instance: str
+    host: str
+    pid: int
+    restarts: int = 0
+    refusal: str = ""
+
+
+def announce(settings: Settings, said: Announcement) -> None:
+    """Leave word in the data folder of the service that runs on it."""
     path = settings.data_dir.expanduser() / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(f".{os.getpid()}")
-    aside.write_text(json.dumps({"url": url, "instance": instance}))
+    aside.write_text(json.dumps(asdict(said)))
     aside.replace(path)
 
 
-def withdraw(settings: Settings) -> None:
-    """Take the word back."""
-    (settings.data_dir.expanduser() / FILE).unlink(missing_ok=True)
+def withdraw(settings: Settings, instance: str) -> None:
+    """Take the word back, unless another service has left its own."""
+    said = read_announcement(settings)
+    if said is not None and said.instance == instance:
+        (settings.data_dir.expanduser() / FILE).unlink(missing_ok=True)
+
+
+def read_announcement(settings: Settings) -> Announcement | None:
+    """Return the word that was left last, or None; whoever left it may be gone."""
+    try:
+        return Announcement(**json.loads((settings.data_dir.expanduser() / FILE).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def find_service(settings: Settings) -> RunningService | None:
     """Return the service that answers for this data folder, or None."""
-    said = _read(settings.data_dir.expanduser() / FILE)
+    said = read_announcement(settings)
     if said is None:
         return None
-    service = RunningService(said["url"], settings)
+    service = RunningService(said.url, settings)
     # Another service may listen there by now, with another memory.
-    return service if service.instance() == said.get("instance") else None
+    return service if service.instance() == said.instance else None
 
 
 class RunningService:
     """A client of the local service."""
 
     def __init__(self, url: str, settings: Settings) -> None:
-        key = settings.admin_key.get_secret_value()
+        key = settings.key.get_secret_value() or settings.admin_key.get_secret_value()
         self.url = url
         self._client = httpx.Client(
             base_url=url,
@@ -57,7 +83,8 @@ class RunningService:
     def instance(self) -> str | None:
         """Return the name that the service gives itself, or None where none answers."""
         try:
-            said = self._client.get("/healthz").json()
+            # Not as patient as with a question: while no process answers, connections wait.
+            said = self._client.get("/healthz", timeout=_GREETING_S).json()
             return str(said["instance"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return None
@@ -90,11 +117,3 @@ def _error_of(response: httpx.Response) -> SharpwaveError:
     error.message = detail
     error.args = (detail,)
     return error
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        said = json.loads(path.read_text())
-        return said if isinstance(said, dict) and isinstance(said.get("url"), str) else None
-    except (OSError, ValueError):
-        return None

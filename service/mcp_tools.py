@@ -17,6 +17,7 @@ from ingest.formats.encodings import clean_text
 from ingest.jobs import document_items
 from ingest.lines import content_id
 from ingest.worker import live_workers
+from memory_graph.store.audit import document_target
 from memory_graph.store.collections import count_contents, list_collections
 from memory_graph.store.collections import get_collection as find_collection
 from memory_graph.store.forgetting import Selection
@@ -26,7 +27,8 @@ from memory_graph.types import Document
 from retrieval.ask import ask as ask_memory
 from retrieval.search import Mode, SearchRequest
 from retrieval.strategies.task import Strategy
-from service.access import Caller, Scope
+from service.access import Caller, Scope, check_quota
+from service.auditing import audited, describe_erased, get_actor, submitted_by
 from service.forgetting_schemas import ForgottenOut
 from service.recall_schemas import CitationOut, HitOut
 from service.schemas import In, Out, Question, Storable, StorableJson, not_blank
@@ -163,11 +165,14 @@ async def search(parts: Services, _caller: Caller, given: SearchArguments) -> Fo
     return FoundOut(hits=hits, version=found.version, fallback_reason=found.fallback_reason)
 
 
-async def ask(parts: Services, _caller: Caller, given: AskArguments) -> AnsweredOut:
-    """Answer a question, which is logged as one that came by ``/query``."""
+async def ask(parts: Services, caller: Caller, given: AskArguments) -> AnsweredOut:
+    """Answer a question, which is logged and charged as one that came by ``/query``. Errors: ``QuotaSpent``."""
+    check_quota(caller)
     wanted = SearchRequest(query=given.question, top_k=given.top_k, mode=given.mode, filter=given.filter)
     params = answer_params(parts.settings)
-    asked = await ask_memory(parts.searcher, parts.generator, given.collection, wanted, params, given.strategy)
+    with parts.keys.bill(caller) as bill:
+        asked = await ask_memory(parts.searcher, parts.generator, given.collection, wanted, params, given.strategy)
+        bill.usage = asked.usage
     return AnsweredOut(
         answer=asked.answer.text,
         found=asked.answer.found,
@@ -179,7 +184,7 @@ async def ask(parts: Services, _caller: Caller, given: AskArguments) -> Answered
     )
 
 
-async def remember(parts: Services, _caller: Caller, given: RememberArguments) -> RememberedOut:
+async def remember(parts: Services, caller: Caller, given: RememberArguments) -> RememberedOut:
     """Learn a document; the answer says whether it can be found yet."""
     text = clean_text(given.text)
     document = Document(
@@ -191,20 +196,32 @@ async def remember(parts: Services, _caller: Caller, given: RememberArguments) -
         occurred_at=given.occurred_at and given.occurred_at.astimezone(UTC),
     )
     submitted = await asyncio.to_thread(
-        parts.jobs.submit, given.collection, document_items([document]), duplicates=parts.settings.duplicates
+        parts.jobs.submit,
+        given.collection,
+        document_items([document]),
+        duplicates=parts.settings.duplicates,
+        noted=submitted_by(get_actor(caller), given.collection, 1),
     )
     return await _follow(parts, submitted.job_id, document.id, wait_s=WAIT_S if given.wait else 0.0)
 
 
-async def forget(parts: Services, _caller: Caller, given: ForgetArguments) -> ForgottenOut:
+async def forget(parts: Services, caller: Caller, given: ForgetArguments) -> ForgottenOut:
     """Forget a document and all that rested on it alone."""
 
     def work() -> ForgottenOut:
         parts.query_log.flush()
-        with parts.database.write() as connection:
-            found = find_collection(connection, given.collection)
+        with audited(
+            parts.database,
+            get_actor(caller),
+            "documents.forget",
+            collection=given.collection,
+            target=document_target(given.collection, given.document_id),
+            dry_run=given.dry_run,
+        ) as change:
+            found = find_collection(change.connection, given.collection)
             selection = Selection(key=given.document_id)
-            erased = forget_selection(connection, found.id, selection, dry_run=given.dry_run)
+            erased = forget_selection(change.connection, found.id, selection, dry_run=given.dry_run)
+            change.detail = describe_erased(erased)
         return ForgottenOut.of(erased, dry_run=given.dry_run, document_id=given.document_id)
 
     return await asyncio.to_thread(work)

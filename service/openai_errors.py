@@ -11,7 +11,6 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from memory_graph.errors import InvalidInput
 from service.errors import PROBLEM, problem_of_fault
 
 CHAT = "/v1/chat/completions"
@@ -23,12 +22,6 @@ _SERVER_FAULT = 500
 _TOO_MANY = 429
 # OpenAI answers a wrong value with 400, and its clients tell it by that.
 _UNPROCESSABLE, _BAD_REQUEST = 422, 400
-
-
-class Unsupported(InvalidInput):
-    """A parameter of OpenAI's that means nothing here, or a value of one."""
-
-    code = "unsupported_parameter"
 
 
 def error_body(described: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from memory_graph.errors import InvalidInput
+from memory_graph.errors import InvalidInput, Unsupported
 from memory_graph.types import Citation
 from retrieval.answer import AnswerParams
 from retrieval.ask import Asked
@@ -17,7 +17,6 @@ from retrieval.reorder import Order
 from retrieval.replies import CUT
 from retrieval.search import SearchRequest
 from retrieval.strategies.task import Strategy
-from service.openai_errors import Unsupported
 from service.recall_schemas import CitationOut, SearchOptions
 from service.schemas import MAX_QUESTION_CHARS, Out, Storable
 

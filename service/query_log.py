@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import uuid4
@@ -22,10 +23,14 @@ MAX_WAITING = 10_000
 
 
 class QueryLog:
-    """Keeps answered questions until the next flush; a full queue drops the newest, which is counted and logged."""
+    """Keeps answered questions until the next flush; a full queue drops the newest, which is counted and logged.
 
-    def __init__(self, database: Database) -> None:
+    ``listener`` is told of each answer.
+    """
+
+    def __init__(self, database: Database, listener: Callable[[Asked], None] | None = None) -> None:
         self._database = database
+        self._listener = listener
         self._waiting: SimpleQueue[tuple[dict[str, Any], NewNote | None]] = SimpleQueue()
         self._stopped = threading.Event()
         self._flushing = threading.Lock()
@@ -45,6 +50,8 @@ class QueryLog:
     def add(self, question: str, asked: Asked) -> str:
         """Log an answered question and return its id."""
         query_id = str(uuid4())
+        if self._listener is not None:
+            self._listener(asked)
         if self._waiting.qsize() >= MAX_WAITING:
             self.dropped += 1
             return query_id

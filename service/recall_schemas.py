@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainValidator, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from memory_graph.types import Citation, Hit
 from retrieval.ask import Asked
@@ -33,11 +34,35 @@ class SearchOptions(In):
         )
 
 
+MAX_QUESTIONS = 100
+_ONE: TypeAdapter[str] = TypeAdapter(Question)
+_SEVERAL: TypeAdapter[list[str]] = TypeAdapter(Annotated[list[Question], Field(min_length=1, max_length=MAX_QUESTIONS)])
+
+
+def _one_or_several(value: object) -> str | list[str]:
+    """Check a question, or several; the framework's own union would name its branches where the field is meant."""
+    try:
+        return _SEVERAL.validate_python(value) if isinstance(value, list) else _ONE.validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        raise PydanticCustomError("query", "{why}", {"why": f"{where}{first['msg']}"}) from error
+
+
 class SearchIn(SearchOptions):
-    query: Question
+    query: Annotated[
+        str | list[str],
+        PlainValidator(_one_or_several),
+        WithJsonSchema({"anyOf": [_ONE.json_schema(), _SEVERAL.json_schema()], "description": "One, or several"}),
+    ]
+
+    def to_requests(self) -> list[SearchRequest]:
+        """Return the request of each question."""
+        return [self.request_for(query) for query in ([self.query] if isinstance(self.query, str) else self.query)]
 
     def to_request(self) -> SearchRequest:
-        return self.request_for(self.query)
+        """Return the request of the only question, or of the first."""
+        return self.to_requests()[0]
 
 
 class HitOut(Out):
@@ -82,6 +107,12 @@ class SearchOut(Out):
             timings_ms=result.timings_ms,
             trace={"stages": stages} if trace else None,
         )
+
+
+class SearchesOut(Out):
+    """One result for each question, in their order."""
+
+    results: list[SearchOut]
 
 
 class QueryIn(SearchOptions):
@@ -137,6 +168,7 @@ class KeptNoteOut(Out):
 
 class KeptNotesOut(Out):
     notes: list[KeptNoteOut]
+    next_cursor: str | None
 
 
 class QueryOut(Out):
@@ -183,6 +215,10 @@ class QueryLogOut(Out):
     version: int
     milliseconds: int
     created_at: datetime
+    rating: int | None
+    comment: str | None
+    correct_answer: str | None
+    rated_at: datetime | None
 
 
 class QueryDetailOut(QueryLogOut):
@@ -191,3 +227,4 @@ class QueryDetailOut(QueryLogOut):
 
 class QueriesOut(Out):
     queries: list[QueryLogOut]
+    next_cursor: str | None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from math import isfinite
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from starlette.requests import HTTPConnection
 
+from memory_graph.errors import InvalidInput
 from memory_graph.store.collections import Collection, Counts
 
 COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -45,16 +47,31 @@ def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside the years 1 to 9999 in UTC") from None
+
+
 def not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
     return text
 
 
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Storable = Annotated[str, AfterValidator(_storable)]
 StorableJson = Annotated[dict[str, Any], AfterValidator(_storable_json)]
 Question = Annotated[Storable, AfterValidator(not_blank), Field(max_length=MAX_QUESTION_CHARS)]
 CollectionName = Annotated[str, Field(pattern=f"^{COLLECTION_NAME.pattern}$")]
+
+
+def refuse_nul(request: HTTPConnection) -> None:
+    """Refuse the character NUL in an address, which no database takes. Errors: ``InvalidInput``."""
+    for name, value in (*request.path_params.items(), *request.query_params.multi_items()):
+        if "\0" in str(value) or "\0" in name:
+            raise InvalidInput(name.replace("\0", "␀"), "must not contain the character NUL")
 
 
 class In(BaseModel):
@@ -95,6 +112,7 @@ class CollectionOut(Out):
 
 class CollectionsOut(Out):
     collections: list[CollectionOut]
+    next_cursor: str | None = None
 
 
 class StateOut(Out):

@@ -1,11 +1,11 @@
-"""Every setting, read once from the environment (``SHARPWAVE_*``); below this layer nobody looks at the environment."""
+"""Every setting, read once from the environment (``SHARPWAVE_*``) and files; below this layer nobody looks there."""
 
 from __future__ import annotations
 
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError
@@ -15,6 +15,8 @@ from ingest.stores import StoreRule, parse_store_rules
 from ingest.web_addresses import HostRule, parse_host_rules
 from memory_graph.errors import InvalidInput
 from memory_graph.text import hash_text
+from service.config_file import SECRETS, Origin, find_variable, read_files, variable_of
+from service.hosts import AllowedHosts, parse_allowed_hosts
 
 
 class Settings(BaseSettings):
@@ -26,7 +28,21 @@ class Settings(BaseSettings):
     database_url: str = ""
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
+    api_workers: int = Field(default=1, ge=1, le=256)
+    shutdown_s: float = Field(default=10.0, ge=0)
     admin_key: SecretStr = SecretStr("")
+    key: SecretStr = SecretStr("")
+    allowed_hosts: str = ""
+    searches_at_once: int = Field(default=16, ge=1, le=1000)
+    searches_waiting: int = Field(default=64, ge=0)
+    answers_at_once: int = Field(default=32, ge=1, le=1000)
+    answers_waiting: int = Field(default=64, ge=0)
+    writes_at_once: int = Field(default=8, ge=1, le=1000)
+    writes_waiting: int = Field(default=32, ge=0)
+    request_timeout_s: float = Field(default=300.0, gt=0)
+    client_timeout_s: float = Field(default=30.0, gt=0)
+    max_body_mb: int = Field(default=32, ge=1)
+    max_upload_mb: int = Field(default=512, ge=1)
     embedder: str = "all-MiniLM-L6-v2"
     ranker: Path | None = None
     ranker_looks: int = Field(default=2, ge=1, le=2)
@@ -64,9 +80,13 @@ class Settings(BaseSettings):
     keep_questions_days: int = Field(default=0, ge=0)
     keep_jobs_days: int = Field(default=0, ge=0)
     keep_tombstones_days: int = Field(default=0, ge=0)
+    keep_audit_days: int = Field(default=0, ge=0)
     duplicates: Literal["link", "skip", "keep"] = "link"
     offline: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    log_text: bool = False
+    otlp_endpoint: str = ""
 
     @property
     def resolved_database_url(self) -> str:
@@ -95,6 +115,11 @@ class Settings(BaseSettings):
         return parse_host_rules(self.url_hosts, "SHARPWAVE_URL_HOSTS")
 
     @property
+    def host_names(self) -> AllowedHosts:
+        """The names that the service answers to. Errors: ``InvalidInput``."""
+        return parse_allowed_hosts(self.allowed_hosts, "SHARPWAVE_ALLOWED_HOSTS")
+
+    @property
     def store_rules(self) -> tuple[StoreRule, ...]:
         """The stores that documents may be read from. Errors: ``InvalidInput``."""
         return parse_store_rules(self.stores, "SHARPWAVE_STORES")
@@ -107,21 +132,44 @@ class Settings(BaseSettings):
 
     @property
     def is_open(self) -> bool:
-        """Whether no key is needed."""
+        """Whether no first key is set; a key in the database ends the open mode too."""
         return not self.admin_key.get_secret_value()
 
 
 def read_settings(**overrides: object) -> Settings:
-    """Read the settings; ``overrides`` that are not None win over the environment.
+    """Read the settings; ``overrides`` that are not None win over the environment, and that over files.
 
-    Errors: ``InvalidInput`` naming the environment variable and what is wrong with it.
+    Errors: ``InvalidInput`` naming the environment variable, or the place in a file, and what is wrong with it.
     """
+    return explain_settings(**overrides)[0]
+
+
+def explain_settings(**overrides: object) -> tuple[Settings, dict[str, Origin], Path | None]:
+    """Read the settings as ``read_settings`` does; also where each comes from, and the file that was read, or None."""
+    options = {name: value for name, value in overrides.items() if value is not None}
+    found = read_files(Settings.model_fields, options, _default_data_dir())
+    values: dict[str, Any] = {**found.values, **options}
     try:
-        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+        settings = Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = "SHARPWAVE_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise InvalidInput(name, f"{first['msg']} (it is {first['input']!r})") from error
+        name = str(first["loc"][0])
+        place = found.origins.get(name)
+        was = "" if name in SECRETS else f" (it is {first['input']!r})"
+        raise InvalidInput(place.name if place else variable_of(name), f"{first['msg']}{was}") from error
     # Wrong addresses are refused here too, not at their first use.
-    _ = settings.generator_urls, settings.host_rules, settings.store_rules
-    return settings
+    _ = settings.generator_urls, settings.host_rules, settings.host_names, settings.store_rules
+    origins = {}
+    for name in Settings.model_fields:
+        variable = find_variable(variable_of(name))
+        if name in options:
+            origins[name] = Origin("option", f"--{name.replace('_', '-')}")
+        elif name in found.origins:
+            origins[name] = found.origins[name]
+        else:
+            origins[name] = Origin("environment", variable) if variable else Origin("default")
+    return settings, origins, found.file
+
+
+def _default_data_dir() -> Path:
+    return user_data_path("sharpwave")

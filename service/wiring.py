@@ -27,6 +27,7 @@ from memory_graph.errors import InvalidInput, StoreUnavailable
 from memory_graph.store.retention import LogLimits
 from retrieval import models
 from retrieval.answer import AnswerParams
+from retrieval.batching import BatchingEmbedder, BatchParams
 from retrieval.breaker import BreakerParams
 from retrieval.chains import ChainParams
 from retrieval.cross_encoder import CrossEncoder, PairScorer
@@ -128,7 +129,7 @@ def open_searcher(
     return Searcher(
         database,
         views or open_views(settings, database),
-        embedder or open_embedder(settings),
+        BatchingEmbedder(embedder or open_embedder(settings), BatchParams(runners=settings.threads)),
         chains=ChainParams(looks=settings.ranker_looks),
         ranker=read_ranker(settings.ranker) if settings.ranker else None,
         scorer=scorer,
@@ -269,5 +270,6 @@ def make_upkeep(settings: Settings, database: Database) -> Upkeep:
         question_days=settings.keep_questions_days,
         job_days=settings.keep_jobs_days,
         tombstone_days=settings.keep_tombstones_days,
+        audit_days=settings.keep_audit_days,
     )
     return Upkeep(database, make_purger(settings, database), limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from memory_graph.store.rows import now
 from memory_graph.tables import (
     collections,
     commits,
+    corrections,
     document_changes,
     documents,
     embeddings,
@@ -22,10 +24,12 @@ from memory_graph.tables import (
     job_items,
     job_shares,
     jobs,
+    key_collections,
     mentions,
     near_copies,
     note_passages,
     notes,
+    originals,
     passages,
     phrase_embeddings,
     phrases,
@@ -81,9 +85,20 @@ def get_collection(connection: Connection, name: str) -> Collection:
     return _collection(row)
 
 
-def list_collections(connection: Connection) -> list[Collection]:
-    """List the collections by name."""
-    return [_collection(row) for row in connection.execute(select(collections).order_by(collections.c.name))]
+def list_collections(
+    connection: Connection,
+    *,
+    among: Iterable[str] | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+) -> list[Collection]:
+    """List the collections by name: those named ``among``, behind the name ``after``."""
+    statement = select(collections).order_by(collections.c.name).limit(limit)
+    if among is not None:
+        statement = statement.where(collections.c.name.in_(among))
+    if after is not None:
+        statement = statement.where(collections.c.name > after)
+    return [_collection(row) for row in connection.execute(statement)]
 
 
 def current_commit(connection: Connection, collection_id: int) -> tuple[int, str] | None:
@@ -105,6 +120,11 @@ def commit_token(connection: Connection, collection_id: int, version: int) -> st
     return connection.scalar(
         select(commits.c.token).where(commits.c.collection_id == collection_id, commits.c.version == version)
     )
+
+
+def compacted_version(connection: Connection, collection_id: int) -> int:
+    """Return the version that a view must have reached to go on from where it is."""
+    return connection.scalar(select(collections.c.compacted_version).where(collections.c.id == collection_id)) or 0
 
 
 def bind_embedder(connection: Connection, collection_id: int, embedder: str) -> None:
@@ -143,6 +163,8 @@ def delete_collection(connection: Connection, name: str) -> None:
     for table in (
         note_passages,
         notes,
+        originals,
+        corrections,
         fact_embeddings,
         fact_sources,
         phrase_embeddings,
@@ -162,6 +184,7 @@ def delete_collection(connection: Connection, name: str) -> None:
         jobs,
         queries,
         retention_rules,
+        key_collections,
     ):
         connection.execute(delete(table).where(table.c.collection_id == collection.id))
     connection.execute(delete(collections).where(collections.c.id == collection.id))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from memory_graph.store.rows import chunks
-from memory_graph.tables import fact_embeddings, fact_sources, facts, mentions, passages, phrases
+from memory_graph.tables import fact_embeddings, fact_sources, facts, mentions, originals, passages, phrases
 from memory_graph.text import fact_key, normalize
 from memory_graph.types import Extraction, FactKey, Mention, Triple
 
@@ -34,6 +34,8 @@ def known_extractions(
                 passages.c.collection_id == collection_id,
                 passages.c.text_hash.in_(some),
                 passages.c.made_by == made_by,
+                # The rows of these are not what was found.
+                ~exists().where(originals.c.passage_id == passages.c.id),
             )
             .group_by(passages.c.text_hash)
         ).all()

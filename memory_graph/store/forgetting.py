@@ -14,6 +14,7 @@ from memory_graph.store.purges import request_purge
 from memory_graph.store.reading import filter_documents
 from memory_graph.store.rows import chunks
 from memory_graph.store.scrubbing import Names, drop_replies, scrub_all_queries, scrub_items, scrub_queries
+from memory_graph.store.withdrawing import said_in, scrub_corrections
 from memory_graph.tables import documents, fact_sources, facts, mentions, passages, phrases
 
 
@@ -115,12 +116,14 @@ def _forget(
     passage_ids, size = _passages_of(connection, collection_id, keys)
     named = _names_in(connection, passage_ids)
     titles = _titles_of(connection, collection_id, keys)
+    said_by_them = said_in(connection, commit, collection_id, passage_ids)
     gone = commit.forget_all(keys)
+    dead = [*_not_there(connection, collection_id, titles), *_dead_names(connection, named)]
+    scrub_corrections(connection, commit, collection_id, said_by_them, said, dead)
     if everything:
         scrubbed = scrub_all_queries(connection, collection_id)
     else:
-        only = Names([*_not_there(connection, collection_id, titles), *_dead_names(connection, named)])
-        scrubbed = scrub_queries(connection, collection_id, set(keys), set(passage_ids), only)
+        scrubbed = scrub_queries(connection, collection_id, set(keys), set(passage_ids), Names(dead))
     return Erased(
         documents=gone.documents,
         passages=gone.passages,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, RowMapping, case, delete, exists, func, inser
 from memory_graph.errors import NotFound
 from memory_graph.store.pace import Pace, read_pace
 from memory_graph.store.replies import drop_replies_of
-from memory_graph.store.rows import chunks, database_now, now
+from memory_graph.store.rows import chunks, database_now, now, older_than
 from memory_graph.store.skipped import Skipped, list_skipped
 from memory_graph.store.tokens import Tokens, begin_tokens
 from memory_graph.tables import collections, job_items, jobs, workers
@@ -27,13 +27,13 @@ _SUMMED = ("documents", "known", "passages", "kept", "removed", "exact", "near",
 
 @dataclass(frozen=True, kw_only=True)
 class NewItem:
-    """One thing to learn: a path, an address, a submitted document, or an uploaded file's bytes."""
+    """One thing to learn: a path, an address, a submitted document, or an uploaded file's bytes, or what reads them."""
 
     kind: str
     name: str
     size: int
     payload: Mapping[str, Any] | None = None
-    data: bytes | None = None
+    data: bytes | Callable[[], bytes] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +118,9 @@ def create_job(
     max_tokens: int | None = None,
     duplicates: str = "link",
     priority: int = NORMAL,
+    traceparent: str | None = None,
 ) -> None:
-    """Write a queued job with its items."""
+    """Write a queued job with its items; ``traceparent`` tells the trace of the request that submitted it."""
     connection.execute(
         insert(jobs).values(
             id=job_id,
@@ -132,6 +133,7 @@ def create_job(
             runs=1,
             seconds={},
             max_tokens=max_tokens,
+            traceparent=traceparent,
             created_at=now(),
         )
     )
@@ -140,6 +142,19 @@ def create_job(
 
 def add_items(connection: Connection, job_id: str, items: Sequence[NewItem]) -> None:
     """Write more pending items of a job."""
+    # Those with bytes one by one, so that no more than one is in memory; the others together.
+    some: list[NewItem] = []
+    for item in items:
+        if item.data is not None:
+            _add_items(connection, job_id, some)
+            _add_items(connection, job_id, [item])
+            some = []
+        else:
+            some.append(item)
+    _add_items(connection, job_id, some)
+
+
+def _add_items(connection: Connection, job_id: str, items: Sequence[NewItem]) -> None:
     if items:
         connection.execute(
             insert(job_items),
@@ -150,7 +165,7 @@ def add_items(connection: Connection, job_id: str, items: Sequence[NewItem]) -> 
                     "name": item.name,
                     "size": item.size,
                     "payload": item.payload,
-                    "data": item.data,
+                    "data": item.data() if callable(item.data) else item.data,
                     "state": "pending",
                 }
                 for item in items
@@ -242,12 +257,43 @@ def get_job(connection: Connection, job_id: str, *, failures: int = 1000) -> Job
     return _job(connection, head, failures)
 
 
-def list_jobs(connection: Connection, *, collection_id: int | None = None, limit: int = 50) -> list[Job]:
-    """List the newest jobs, without their failures."""
+def list_jobs(
+    connection: Connection,
+    *,
+    collection_id: int | None = None,
+    among: Iterable[str] | None = None,
+    state: str | None = None,
+    after: tuple[datetime, str] | None = None,
+    limit: int = 50,
+) -> list[Job]:
+    """List the newest jobs, without their failures: of one collection, of those named ``among``, in one ``state``.
+
+    ``after`` is the (created_at, id) of the last one of the page before.
+    """
     query = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id).limit(limit)
     if collection_id is not None:
         query = query.where(jobs.c.collection_id == collection_id)
+    if among is not None:
+        query = query.where(jobs.c.collection_id.in_(select(collections.c.id).where(collections.c.name.in_(among))))
+    if among is not None:
+        query = query.where(jobs.c.collection_id.in_(select(collections.c.id).where(collections.c.name.in_(among))))
+    if state is not None:
+        query = query.where(jobs.c.state == state)
+    if after is not None:
+        query = query.where(older_than(jobs.c.created_at, jobs.c.id, after))
     return [_job(connection, head, 0) for head in connection.execute(query).mappings().all()]
+
+
+def replaces_waiting(connection: Connection, collection_id: int, key: str) -> bool:
+    """Say whether a job that has not ended is about to write a document; none begins to in this transaction's time."""
+    connection.execute(select(collections.c.id).where(collections.c.id == collection_id).with_for_update())
+    waiting = (
+        select(job_items.c.id)
+        .join(jobs, jobs.c.id == job_items.c.job_id)
+        .where(jobs.c.collection_id == collection_id, jobs.c.state.in_(UNFINISHED))
+        .where(job_items.c.state == "pending", job_items.c.name == key)
+    )
+    return connection.scalar(waiting.limit(1)) is not None
 
 
 def is_pending(connection: Connection, item_id: int) -> bool:

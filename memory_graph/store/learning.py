@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from typing import Any
 from uuid import uuid4
 
@@ -11,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, exists, insert, select, update
 
+from memory_graph.corrections import Found, Rule, found_in, put_right
 from memory_graph.errors import NotFound
 from memory_graph.store.duplicates import Signature, drop_signature, write_signature
-from memory_graph.store.facts import FactRow, remove_unproved, write_facts
+from memory_graph.store.facts import remove_unproved
+from memory_graph.store.findings import Embed, missing_vectors, write_findings
 from memory_graph.store.notes import drop_notes_on
-from memory_graph.store.phrase_vectors import delete_phrase_vectors, write_phrase_vectors
+from memory_graph.store.originals import drop_originals, keep_original, read_rules, with_vectors
+from memory_graph.store.phrase_vectors import delete_phrase_vectors
 from memory_graph.store.replies import drop_replies_about, drop_replies_to
 from memory_graph.store.retrying import drop_held, drop_held_of
 from memory_graph.store.rows import chunks, insert_new, now
@@ -33,7 +37,7 @@ from memory_graph.tables import (
     phrases,
     tombstones,
 )
-from memory_graph.text import fact_key, normalize
+from memory_graph.text import normalize
 from memory_graph.types import Document, Extraction, FactKey, Passage
 
 
@@ -110,18 +114,25 @@ class Commit:
     """One commit to one collection, inside the caller's write transaction: one lock, one version.
 
     The collection's row is locked at once; the version moves with the first change, so a commit that changes nothing
-    leaves no trace. Errors: ``NotFound`` when the collection was deleted meanwhile.
+    leaves no trace. ``embed`` makes the vectors of names and facts that corrections change; without it these have none
+    unless the collection knows them. Errors: ``NotFound`` when the collection was deleted meanwhile.
     """
 
-    def __init__(self, connection: Connection, collection_id: int) -> None:
+    def __init__(self, connection: Connection, collection_id: int, embed: Embed | None = None) -> None:
         self._connection = connection
         self._collection_id = collection_id
+        self._embed = embed
         self._version: int | None = None
         self._touched_phrases: set[int] = set()
         # An update, not SELECT … FOR UPDATE: it locks the row on every database.
         self.version_before = connection.scalar(self._move_version(0))
         if self.version_before is None:
             raise NotFound("collection", f"#{collection_id}")
+
+    @cached_property
+    def rules(self) -> list[Rule]:
+        """The corrections that stand, in order."""
+        return read_rules(self._connection, self._collection_id)
 
     @property
     def version(self) -> int:
@@ -273,60 +284,39 @@ class Commit:
     def _write_extractions(
         self, passage_ids: Sequence[int], extractions: Sequence[Extraction], document: LearnedDocument
     ) -> None:
-        fact_vectors = document.fact_vectors
-        names = {mention.text for found in extractions for mention in found.mentions}
-        names |= {name for found in extractions for triple in found.triples for name in (triple.subject, triple.object)}
-        keys = {name: normalize(name) for name in names}
-        phrase_ids = self._phrase_ids(keys)
-        named = {phrase_id: document.phrase_vectors.get(keys[name]) for name, phrase_id in phrase_ids.items()}
-        found_vectors = {phrase_id: vector for phrase_id, vector in named.items() if vector is not None}
-        write_phrase_vectors(self._connection, self._collection_id, self.version, found_vectors)
-        mention_rows = []
-        sources: dict[FactRow, set[int]] = {}
-        vectors: dict[FactRow, NDArray[np.float16]] = {}
-        for passage_id, found in zip(passage_ids, extractions, strict=True):
-            counts: dict[int, tuple[str, int]] = {}
-            for mention in found.mentions:
-                if (phrase_id := phrase_ids.get(mention.text)) is not None:
-                    surface, count = counts.get(phrase_id, (mention.text, 0))
-                    counts[phrase_id] = (surface, count + mention.count)
-            mention_rows += [
-                {
-                    "passage_id": passage_id,
-                    "phrase_id": phrase_id,
-                    "collection_id": self._collection_id,
-                    "surface": surface,
-                    "count": count,
-                    "version": self.version,
-                }
-                for phrase_id, (surface, count) in counts.items()
-            ]
-            for triple in found.triples:
-                subject, object_ = phrase_ids.get(triple.subject), phrase_ids.get(triple.object)
-                if subject is not None and object_ is not None and subject != object_:
-                    fact = subject, triple.predicate, object_
-                    sources.setdefault(fact, set()).add(passage_id)
-                    key = fact_key(triple.subject, triple.predicate, triple.object)
-                    if key in fact_vectors:
-                        vectors[fact] = fact_vectors[key]
-        if mention_rows:
-            self._connection.execute(insert(mentions), mention_rows)
-        write_facts(self._connection, self._collection_id, self.version, sources, vectors)
+        key_of = cache(normalize)  # the names of a document come again and again
+        read = (found_in(one, key_of) for one in extractions)
+        found = dict(zip(passage_ids, read, strict=True))
+        fact_vectors, phrase_vectors = document.fact_vectors, document.phrase_vectors
+        if self.rules:
+            found = {key: with_vectors(one, phrase_vectors, fact_vectors) for key, one in found.items()}
+            told = {key: put_right(one, self.rules, document.document.id) for key, one in found.items()}
+            touched = {key: found[key] for key, (_, fired) in told.items() if fired}
+            if touched:
+                keep_original(self._connection, self._collection_id, touched)
+                found = {key: one for key, (one, _) in told.items()}
+                fact_vectors, phrase_vectors = self._complete(found, fact_vectors, phrase_vectors)
+        write_findings(self._connection, self._collection_id, self.version, found, fact_vectors, phrase_vectors)
 
-    def _phrase_ids(self, keys: Mapping[str, str]) -> dict[str, int]:
-        """Find or make the phrases of these names; a name without a letter or digit has none."""
-        wanted = sorted({key for key in keys.values() if key})
-        rows = [{"collection_id": self._collection_id, "key": key, "version": self.version} for key in wanted]
-        insert_new(self._connection, phrases, rows)
-        ids: dict[str, int] = {}
-        for some in chunks(wanted):
-            found = self._connection.execute(
-                select(phrases.c.key, phrases.c.id).where(
-                    phrases.c.collection_id == self._collection_id, phrases.c.key.in_(some)
-                )
-            )
-            ids.update({key: phrase_id for key, phrase_id in found})
-        return {name: ids[key] for name, key in keys.items() if key}
+    def rewrite(self, found: Mapping[int, Found]) -> None:
+        """Let living passages, by id, mention and state this and nothing else; views will be made anew."""
+        facts_gone = self._take_evidence(list(found))
+        fact_vectors, phrase_vectors = self._complete(found, {}, {})
+        write_findings(self._connection, self._collection_id, self.version, found, fact_vectors, phrase_vectors)
+        self._remove_unproved(facts_gone)
+        # No view can take back an edge of what lives.
+        stands = collections.c.id == self._collection_id
+        self._connection.execute(update(collections).where(stands).values(compacted_version=self.version))
+
+    def _complete(
+        self,
+        found: Mapping[int, Found],
+        fact_vectors: Mapping[FactKey, NDArray[np.float16]],
+        phrase_vectors: Mapping[str, NDArray[np.float16]],
+    ) -> tuple[Mapping[FactKey, NDArray[np.float16]], Mapping[str, NDArray[np.float16]]]:
+        return missing_vectors(
+            self._connection, self._collection_id, found.values(), fact_vectors, phrase_vectors, self._embed
+        )
 
     def _remove_documents(self, document_ids: Sequence[int]) -> Forgotten:
         """Remove documents with their passages and history; return how many rows went."""
@@ -352,18 +342,11 @@ class Commit:
         passage_ids = [passage_id for passage_id, _ in rows]
         text_hashes = sorted({text_hash for _, text_hash in rows})
         self._bury("passage", passage_ids)
-        touched_facts: set[int] = set()
+        touched_facts = self._take_evidence(passage_ids)
         notes_gone = 0
         for some in chunks(passage_ids):
-            touched_facts.update(
-                self._connection.scalars(select(fact_sources.c.fact_id).where(fact_sources.c.passage_id.in_(some)))
-            )
-            self._touched_phrases.update(
-                self._connection.scalars(select(mentions.c.phrase_id).where(mentions.c.passage_id.in_(some)))
-            )
             notes_gone += drop_notes_on(self._connection, some)
-            self._connection.execute(delete(fact_sources).where(fact_sources.c.passage_id.in_(some)))
-            self._connection.execute(delete(mentions).where(mentions.c.passage_id.in_(some)))
+            drop_originals(self._connection, some)
             self._connection.execute(delete(passages).where(passages.c.id.in_(some)))
         for hashes in chunks(text_hashes):
             still_used = exists().where(
@@ -375,15 +358,34 @@ class Commit:
                 )
             )
         replies_gone = drop_replies_to(self._connection, self._collection_id, text_hashes)
-        removed = remove_unproved(self._connection, touched_facts)
-        self._bury("fact", removed.embedded)
-        self._touched_phrases.update(removed.ends)
         return Forgotten(
             passages=len(passage_ids),
-            facts=removed.count,
+            facts=self._remove_unproved(touched_facts),
             notes=notes_gone,
             replies=replies_gone,
         )
+
+    def _take_evidence(self, passage_ids: Sequence[int]) -> set[int]:
+        """Remove the mentions and sources of passages; return the facts that these stated."""
+        touched_facts: set[int] = set()
+        for some in chunks(passage_ids):
+            touched_facts.update(
+                self._connection.scalars(
+                    delete(fact_sources).where(fact_sources.c.passage_id.in_(some)).returning(fact_sources.c.fact_id)
+                )
+            )
+            self._touched_phrases.update(
+                self._connection.scalars(
+                    delete(mentions).where(mentions.c.passage_id.in_(some)).returning(mentions.c.phrase_id)
+                )
+            )
+        return touched_facts
+
+    def _remove_unproved(self, fact_ids: set[int]) -> int:
+        removed = remove_unproved(self._connection, fact_ids)
+        self._bury("fact", removed.embedded)
+        self._touched_phrases.update(removed.ends)
+        return removed.count
 
     def _sweep_phrases(self) -> int:
         """Remove those touched phrases that no mention and no fact names any more; return how many."""

@@ -18,6 +18,7 @@ from memory_graph.tables import (
     fact_sources,
     facts,
     mentions,
+    originals,
     passages,
     phrase_embeddings,
     phrases,
@@ -36,6 +37,7 @@ _EVIDENCE = (
     facts,
     fact_embeddings,
     phrase_embeddings,
+    originals,
 )
 
 

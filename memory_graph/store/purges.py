@@ -6,7 +6,7 @@ that several commits cost one purge. Rows hold no text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -99,9 +99,13 @@ def finish_purges(connection: Connection, purge_ids: Sequence[int]) -> None:
         connection.execute(delete(purges).where(purges.c.state == "done", purges.c.id <= last))
 
 
-def list_purges(connection: Connection, *, limit: int) -> list[Purge]:
-    """List the newest purges."""
-    return _read(connection, limit=limit)
+def list_purges(
+    connection: Connection, *, limit: int, before: int | None = None, among: Iterable[str] | None = None
+) -> list[Purge]:
+    """List the newest purges: those with an id below ``before``, of the collections that are named ``among``."""
+    older = () if before is None else (purges.c.id < before,)
+    ours = () if among is None else (collections.c.name.in_(among),)
+    return _read(connection, *older, *ours, limit=limit)
 
 
 def open_purges(connection: Connection) -> list[Purge]:

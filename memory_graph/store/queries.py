@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, update
 
-from memory_graph.errors import NotFound
+from memory_graph.errors import Conflict, NotFound
+from memory_graph.store.rows import now, older_than
 from memory_graph.store.scrubbing import keep_unforgotten
 from memory_graph.tables import collections, queries
 
@@ -42,14 +45,85 @@ def get_query(connection: Connection, query_id: str) -> RowMapping:
     return row
 
 
-def list_queries(connection: Connection, *, limit: int) -> list[RowMapping]:
-    """List the newest questions, without their traces."""
+@dataclass(frozen=True, kw_only=True)
+class QueryFilter:
+    """Which questions to list; what is None does not matter.
+
+    ``answered`` says whether the memory knew, ``fallback`` whether anything was answered around; ``since`` is the first
+    moment that counts, ``until`` the first that does not.
+    """
+
+    collection_id: int | None = None
+    among: Iterable[str] | None = None
+    """Names of collections."""
+    answered: bool | None = None
+    fallback: bool | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    rating: int | None = None
+    rated: bool | None = None
+    """Whether anybody rated the answer."""
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """Yield what a row must meet."""
+        if self.collection_id is not None:
+            yield queries.c.collection_id == self.collection_id
+        if self.among is not None:
+            yield collections.c.name.in_(self.among)
+        if self.answered is not None:
+            yield queries.c.found.is_(self.answered)
+        if self.fallback is not None:
+            yield queries.c.fallback_reason.is_not(None) if self.fallback else queries.c.fallback_reason.is_(None)
+        if self.since is not None:
+            yield queries.c.created_at >= self.since
+        if self.until is not None:
+            yield queries.c.created_at < self.until
+        if self.rating is not None:
+            yield queries.c.rating == self.rating
+        if self.rated is not None:
+            yield queries.c.rating.is_not(None) if self.rated else queries.c.rating.is_(None)
+
+
+def list_queries(
+    connection: Connection,
+    *,
+    limit: int,
+    after: tuple[datetime, str] | None = None,
+    only: QueryFilter | None = None,
+) -> list[RowMapping]:
+    """List the newest questions, without their traces; ``after`` is the (created_at, id) of the last one seen."""
     columns = [column for column in queries.c if column.name != "trace"]
-    return list(
-        connection.execute(
-            select(*columns, collections.c.name.label("collection"))
-            .join(collections, collections.c.id == queries.c.collection_id)
-            .order_by(queries.c.created_at.desc(), queries.c.id)
-            .limit(limit)
-        ).mappings()
+    statement = (
+        select(*columns, collections.c.name.label("collection"))
+        .join(collections, collections.c.id == queries.c.collection_id)
+        .where(*(only or QueryFilter()).conditions())
+        .order_by(queries.c.created_at.desc(), queries.c.id)
+        .limit(limit)
     )
+    if after is not None:
+        statement = statement.where(older_than(queries.c.created_at, queries.c.id, after))
+    return list(connection.execute(statement).mappings())
+
+
+def rate_query(
+    connection: Connection,
+    query_id: str,
+    *,
+    rating: int,
+    comment: str | None = None,
+    correct_answer: str | None = None,
+) -> datetime:
+    """Write what was said of an answer, in place of what was said before; return the moment.
+
+    Errors: ``NotFound``; ``Conflict`` for words about a question whose own words were forgotten.
+    """
+    # Locked, as for writing questions: nothing may be forgotten between the look and the writing.
+    row = get_query(connection, query_id)
+    connection.execute(select(collections.c.id).where(collections.c.id == row["collection_id"]).with_for_update())
+    row = get_query(connection, query_id)
+    if row["trace"].get("forgotten") and (comment or correct_answer):
+        raise Conflict("what this question rested on was forgotten: it takes a rating, but no words")
+    moment = now()
+    values = {"rating": rating, "comment": comment, "correct_answer": correct_answer, "rated_at": moment}
+    connection.execute(update(queries).where(queries.c.id == query_id).values(values))
+    return moment

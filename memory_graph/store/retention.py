@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, NotFound
+from memory_graph.store.audit import WORKER, drop_entries, record
 from memory_graph.store.forgetting import Erased, forget_keys
 from memory_graph.store.reading import filter_documents
 from memory_graph.store.rows import chunks, now
@@ -57,20 +58,22 @@ class KeptRule(Rule):
 
 @dataclass(frozen=True, kw_only=True)
 class LogLimits:
-    """After how many days questions, finished jobs and tombstones are dropped; 0 keeps them."""
+    """After how many days questions, finished jobs, tombstones and the audit log are dropped; 0 keeps them."""
 
     question_days: int = 0
     job_days: int = 0
     tombstone_days: int = 0
+    audit_days: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dropped:
     """How many rows were dropped by age."""
 
-    questions: int
-    jobs: int
-    tombstones: int
+    questions: int = 0
+    jobs: int = 0
+    tombstones: int = 0
+    changes: int = 0
 
 
 def put_rule(connection: Connection, collection_id: int, rule: Rule) -> KeptRule:
@@ -97,14 +100,18 @@ def get_rule(connection: Connection, collection_id: int, name: str) -> KeptRule:
     raise NotFound("retention rule", name)
 
 
-def list_rules(connection: Connection, collection_id: int | None = None) -> list[KeptRule]:
-    """List the rules of a collection, or of all, by name."""
+def list_rules(
+    connection: Connection, collection_id: int | None = None, *, after: str | None = None, limit: int | None = None
+) -> list[KeptRule]:
+    """List the rules of a collection, or of all, by name; of one, those behind the name ``after``."""
     statement = select(retention_rules, collections.c.name.label("collection")).join(
         collections, collections.c.id == retention_rules.c.collection_id
     )
     if collection_id is not None:
         statement = statement.where(retention_rules.c.collection_id == collection_id)
-    rows = connection.execute(statement.order_by(retention_rules.c.collection_id, retention_rules.c.name))
+    if after is not None:
+        statement = statement.where(retention_rules.c.name > after)
+    rows = connection.execute(statement.limit(limit).order_by(retention_rules.c.collection_id, retention_rules.c.name))
     return [KeptRule(**row._mapping) for row in rows]
 
 
@@ -136,18 +143,27 @@ def apply_rules(database: Database, moment: datetime) -> Iterator[tuple[KeptRule
             continue
         with database.write() as connection:
             erased = apply_rule(connection, rule, moment)
+            record(
+                connection,
+                actor=WORKER,
+                action="retention.run",
+                collection=rule.collection,
+                target=rule.name,
+                detail={"documents": erased.documents, "passages": erased.passages, "version": erased.version},
+            )
         yield rule, erased
 
 
 def shorten_logs(database: Database, limits: LogLimits, moment: datetime) -> Dropped:
     """Drop what is older than the limits say; views older than the tombstones that go are made anew."""
     if not any(vars(limits).values()):
-        return Dropped(questions=0, jobs=0, tombstones=0)
+        return Dropped()
     with database.write() as connection:
         return Dropped(
             questions=_drop_questions(connection, limits.question_days, moment),
             jobs=_drop_jobs(connection, limits.job_days, moment),
             tombstones=_drop_tombstones(connection, limits.tombstone_days, moment),
+            changes=drop_entries(connection, limits.audit_days, moment),
         )
 
 

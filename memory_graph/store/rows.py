@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, Select, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 T = TypeVar("T")
@@ -35,6 +35,14 @@ def chunks(values: Sequence[T], size: int = IN_LIMIT) -> Iterator[Sequence[T]]:
     """Cut ``values`` into pieces short enough for one IN (…)."""
     for start in range(0, len(values), size):
         yield values[start : start + size]
+
+
+def older_than(
+    moment: ColumnElement[Any], row_id: ColumnElement[Any], key: tuple[datetime, str]
+) -> ColumnElement[bool]:
+    """Say that a row comes after that with ``key`` in the order (moment descending, id)."""
+    # Twice over, because the first half alone finds its place in an index.
+    return and_(moment <= key[0], or_(moment < key[0], row_id > key[1]))
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

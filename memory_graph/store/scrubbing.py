@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
 from memory_graph.store.replies import drop_replies_about
 from memory_graph.store.rows import chunks, read_parts
@@ -56,12 +56,18 @@ def scrub_queries(
         and (
             passage_ids.intersection(read_off(row.trace))
             or any(hit.get("document_id") in keys for hit in row.trace.get("hits", ()))
-            or names.stand_in("\n".join(_texts([row.question, row.answer, row.fallback_reason or "", row.trace])))
+            or names.stand_in("\n".join(_texts(_words_of(row))))
         )
     ]
     for row in touched:
-        connection.execute(update(queries).where(queries.c.id == row.id).values(without_words(row._mapping)))
+        values = without_words(row._mapping) | {"comment": None, "correct_answer": None}
+        connection.execute(update(queries).where(queries.c.id == row.id).values(values))
     return len(touched)
+
+
+def _words_of(row: Row[Any]) -> list[Any]:
+    said = (row.question, row.answer, row.fallback_reason, row.comment, row.correct_answer)
+    return [*(one for one in said if one), row.trace]
 
 
 def scrub_all_queries(connection: Connection, collection_id: int) -> int:

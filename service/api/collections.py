@@ -11,30 +11,34 @@ from memory_graph.store.collections import (
     get_collection,
     list_collections,
 )
-from service.access import ADMINS, FOLLOWS, WRITES
+from service.access import ADMINS, CREATES, FOLLOWS, Asking
+from service.auditing import Acting, audited
+from service.paging import Cursor, Limit, Pages
 from service.schemas import CollectionIn, CollectionOut, CollectionsOut
 from service.services import Parts
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
 
+PAGES = Pages[tuple[str]]("collections", str)
+
 
 @router.get("", dependencies=[FOLLOWS])
-def list_all(parts: Parts) -> CollectionsOut:
+def list_all(parts: Parts, caller: Asking, cursor: Cursor = None, limit: Limit = 1_000) -> CollectionsOut:
     """List the collections by name, with what each holds."""
+    (after,) = PAGES.read(cursor) or (None,)
     with parts.database.read() as connection:
-        found = [
-            CollectionOut.of(collection, count_contents(connection, collection.id))
-            for collection in list_collections(connection)
-        ]
-    return CollectionsOut(collections=found)
+        rows = list_collections(connection, among=caller.collections, after=after, limit=limit + 1)
+        page, following = PAGES.cut(rows, limit, lambda one: (one.name,))
+        found = [CollectionOut.of(one, count_contents(connection, one.id)) for one in page]
+    return CollectionsOut(collections=found, next_cursor=following)
 
 
-@router.post("", status_code=201, dependencies=[WRITES])
-def create(body: CollectionIn, parts: Parts) -> CollectionOut:
-    """Create an empty collection."""
-    with parts.database.write() as connection:
-        collection = create_collection(connection, body.name, body.description)
-        return CollectionOut.of(collection, count_contents(connection, collection.id))
+@router.post("", status_code=201, dependencies=[CREATES])
+def create(body: CollectionIn, parts: Parts, actor: Acting) -> CollectionOut:
+    """Create an empty collection, with a key that is bound to none."""
+    with audited(parts.database, actor, "collection.create", collection=body.name) as change:
+        collection = create_collection(change.connection, body.name, body.description)
+        return CollectionOut.of(collection, count_contents(change.connection, collection.id))
 
 
 @router.get("/{collection}", dependencies=[FOLLOWS])
@@ -46,8 +50,8 @@ def show(collection: str, parts: Parts) -> CollectionOut:
 
 
 @router.delete("/{collection}", status_code=204, dependencies=[ADMINS])
-def delete(collection: str, parts: Parts) -> None:
+def delete(collection: str, parts: Parts, actor: Acting) -> None:
     """Delete a collection with all that it holds."""
-    with parts.database.write() as connection:
-        delete_collection(connection, collection)
+    with audited(parts.database, actor, "collection.delete", collection=collection) as change:
+        delete_collection(change.connection, collection)
     parts.views.drop(collection)

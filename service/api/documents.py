@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Query, UploadFile
+from fastapi import APIRouter, Form, Header, Response, UploadFile
 from fastapi.responses import JSONResponse
 
 from ingest.dedupe import Policy
@@ -16,6 +17,7 @@ from ingest.jobs import PRIORITIES, document_items
 from ingest.lines import content_id
 from ingest.worker import live_workers
 from memory_graph.errors import InvalidInput, NotFound
+from memory_graph.store.audit import document_target
 from memory_graph.store.collections import get_collection
 from memory_graph.store.duplicates import copies_of
 from memory_graph.store.forgetting import Selection
@@ -25,6 +27,9 @@ from memory_graph.store.reading import document_passages, get_document, list_doc
 from memory_graph.store.updating import document_history
 from memory_graph.types import Document
 from service.access import READS, WRITES
+from service.admission import leave_line
+from service.auditing import Acting, audited, describe_erased, submitted_by
+from service.etags import check_document, tag_of
 from service.forgetting_schemas import ForgottenOut
 from service.learning_schemas import (
     DocumentDetailOut,
@@ -36,13 +41,18 @@ from service.learning_schemas import (
     JobRef,
     Priority,
 )
+from service.paging import Cursor, Limit, Pages
 from service.services import Parts, Services
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
 
 POLL_S = 0.1
 MB = 2**20
-ID_DIGITS = 18  # the database takes no number of more
+IfMatch = Annotated[
+    str | None, Header(description="The `ETag` of the document as it was seen: 412 if it is not so now")
+]
+IfNoneMatch = Annotated[str | None, Header(description="`*`: 412 if the document is there already")]
+PAGES = Pages[tuple[int]]("documents", int)
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -53,13 +63,26 @@ ENDED = ("succeeded", "failed", "cancelled")
     responses={200: {"model": JobOut, "description": "With `wait`: the finished job"}},
     dependencies=[WRITES],
 )
-async def learn(collection: str, body: DocumentsIn, parts: Parts) -> Any:
+async def learn(
+    collection: str,
+    body: DocumentsIn,
+    parts: Parts,
+    actor: Acting,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+) -> Any:
     """Learn documents. An id that is known is replaced if its content changed, and skipped if it did not.
 
+    A request of one document may say with `If-Match` which state of it is replaced, and with `If-None-Match: *` none.
     With `wait` the answer comes when the job has ended; where no worker is alive, at once.
     """
     documents = [_document(index, given) for index, given in enumerate(body.documents)]
     _refuse_twins(documents)
+    check = None
+    if if_match is not None or if_none_match is not None:
+        if len(documents) > 1:
+            raise InvalidInput("If-Match" if if_match else "If-None-Match", "speaks of one document: give it alone")
+        check = partial(check_document, key=documents[0].id, if_match=if_match, if_none_match=if_none_match)
     submitted = await asyncio.to_thread(
         parts.jobs.submit,
         collection,
@@ -67,8 +90,11 @@ async def learn(collection: str, body: DocumentsIn, parts: Parts) -> Any:
         split=body.split,
         duplicates=body.duplicates or parts.settings.duplicates,
         priority=PRIORITIES[body.priority],
+        noted=submitted_by(actor, collection, len(documents)),
+        check=check,
     )
     if body.wait:
+        leave_line()  # what is waited for is the worker's
         job = await _wait(parts, submitted.job_id)
         if job is not None:
             return JSONResponse(job.model_dump(mode="json"), status_code=200)
@@ -80,6 +106,7 @@ async def upload(
     collection: str,
     files: list[UploadFile],
     parts: Parts,
+    actor: Acting,
     duplicates: Annotated[Policy | None, Form(description="What becomes of copies of what is there")] = None,
     priority: Annotated[Priority, Form()] = "normal",
 ) -> JobRef:
@@ -97,8 +124,8 @@ async def upload(
             message = f"over {parts.settings.max_file_mb} MB; SHARPWAVE_MAX_FILE_MB sets the limit"
             failures.append(Failure(name=name, reason="too_large", error=message))
         else:
-            data = await file.read()
-            items.append(NewItem(kind="upload", name=name, size=len(data), data=data))
+            # Read when its row is written, from the disk where it is large: one file is in memory at a time.
+            items.append(NewItem(kind="upload", name=name, size=file.size or 0, data=file.file.read))
     submitted = await asyncio.to_thread(
         parts.jobs.submit,
         collection,
@@ -106,6 +133,7 @@ async def upload(
         failures=failures,
         duplicates=duplicates or parts.settings.duplicates,
         priority=PRIORITIES[priority],
+        noted=submitted_by(actor, collection, len(files)),
     )
     return JobRef(job_id=submitted.job_id)
 
@@ -114,21 +142,20 @@ async def upload(
 def list_page(
     collection: str,
     parts: Parts,
-    cursor: Annotated[str, Query(description="`next_cursor` of the page before")] = "0",
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Cursor = None,
+    limit: Limit = 100,
 ) -> DocumentsOut:
     """List documents in the order in which they were learned, a page at a time."""
-    if not cursor.isdecimal() or len(cursor) > ID_DIGITS:
-        raise InvalidInput("cursor", "must be the next_cursor of an earlier page")
+    (after,) = PAGES.read(cursor) or (0,)
     with parts.database.read() as connection:
         found = get_collection(connection, collection)
-        rows = list_documents(connection, found.id, after=int(cursor), limit=limit + 1)
-    following = str(rows[limit - 1]["id"]) if len(rows) > limit else None
-    return DocumentsOut(documents=[DocumentOut.of(dict(row)) for row in rows[:limit]], next_cursor=following)
+        rows = list_documents(connection, found.id, after=after, limit=limit + 1)
+    page, following = PAGES.cut(rows, limit, lambda row: (row["id"],))
+    return DocumentsOut(documents=[DocumentOut.of(dict(row)) for row in page], next_cursor=following)
 
 
 @router.get("/documents/{document_id:path}", dependencies=[READS])
-def show(collection: str, document_id: str, parts: Parts) -> DocumentDetailOut:
+def show(collection: str, document_id: str, parts: Parts, response: Response) -> DocumentDetailOut:
     """Return a document with its passages in order, how much of it changed when, and the first hundred copies of it."""
     with parts.database.read() as connection:
         found = get_collection(connection, collection)
@@ -138,17 +165,30 @@ def show(collection: str, document_id: str, parts: Parts) -> DocumentDetailOut:
         contents = [dict(passage) for passage in document_passages(connection, row["id"])]
         history = document_history(connection, row["id"])
         copies = copies_of(connection, found.id, document_id)
+    response.headers["ETag"] = tag_of(row, copies)
     told = {"id": row["key"], "contents": contents, "history": history, "duplicates": copies}
     return DocumentDetailOut.model_validate({**row, **told})
 
 
 @router.delete("/documents/{document_id:path}", dependencies=[WRITES])
-def forget(collection: str, document_id: str, parts: Parts, dry_run: bool = False) -> ForgottenOut:
+def forget(
+    collection: str,
+    document_id: str,
+    parts: Parts,
+    actor: Acting,
+    dry_run: bool = False,
+    if_match: IfMatch = None,
+) -> ForgottenOut:
     """Forget a document and all that rested on it alone; with `dry_run`, only tell what that would be."""
     parts.query_log.flush()
-    with parts.database.write() as connection:
-        found = get_collection(connection, collection)
-        erased = forget_selection(connection, found.id, Selection(key=document_id), dry_run=dry_run)
+    target = document_target(collection, document_id)
+    with audited(
+        parts.database, actor, "documents.forget", collection=collection, target=target, dry_run=dry_run
+    ) as change:
+        found = get_collection(change.connection, collection)
+        check_document(change.connection, found.id, document_id, if_match=if_match)
+        erased = forget_selection(change.connection, found.id, Selection(key=document_id), dry_run=dry_run)
+        change.detail = describe_erased(erased)
     return ForgottenOut.of(erased, dry_run=dry_run, document_id=document_id)
 
 

@@ -4,28 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from memory_graph.store.jobs import get_job, list_jobs
 from memory_graph.text import hash_text
-from service.access import FOLLOWS, WRITES
-from service.learning_schemas import JobOut, JobsOut
-from service.services import Parts
+from service.access import FOLLOWS, WRITES, Asking
+from service.events import EventStream, event, event_stream
+from service.learning_schemas import JobOut, JobsOut, JobState
+from service.paging import Cursor, Limit, Pages
+from service.services import Parts, Services, choose_collection
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 EVENT_S = 0.5
+PAGES = Pages[tuple[datetime, str]]("jobs", datetime, str)
 
 
 @router.get("", dependencies=[FOLLOWS])
-def list_newest(parts: Parts, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> JobsOut:
+def list_newest(
+    parts: Parts,
+    caller: Asking,
+    state: Annotated[JobState | None, Query(description="Only jobs in this state")] = None,
+    collection: Annotated[str | None, Query(description="Only jobs of this collection")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> JobsOut:
     """List the newest jobs, without their failed items."""
+    after = PAGES.read(cursor)
     with parts.database.read() as connection:
-        return JobsOut(jobs=[JobOut.of(job) for job in list_jobs(connection, limit=limit)])
+        of = choose_collection(connection, caller, collection)
+        found = list_jobs(
+            connection, collection_id=of, among=caller.collections, state=state, after=after, limit=limit + 1
+        )
+    page, following = PAGES.cut(found, limit, lambda job: (job.created_at, job.id))
+    return JobsOut(jobs=[JobOut.of(job) for job in page], next_cursor=following)
 
 
 @router.get("/{job_id}", dependencies=[FOLLOWS])
@@ -36,24 +52,25 @@ def show(job_id: str, parts: Parts) -> JobOut:
 
 
 # The dependency answers for an unknown job before the stream begins, while there still is a status to say so with.
-@router.get("/{job_id}/events", response_class=EventSourceResponse, dependencies=[FOLLOWS, Depends(show)])
-async def follow(
-    job_id: str, parts: Parts, last_event_id: Annotated[str | None, Header()] = None
-) -> AsyncIterator[ServerSentEvent]:
+@router.get("/{job_id}/events", response_class=EventStream, dependencies=[FOLLOWS, Depends(show)])
+async def follow(job_id: str, parts: Parts, last_event_id: Annotated[str | None, Header()] = None) -> EventStream:
     """Follow a job: `progress` events while it runs, then one `done`.
 
     An event's id names the state that it tells: who comes back with it as `Last-Event-ID` is told the next one.
     """
-    before = last_event_id
+    return event_stream(_states(job_id, parts, last_event_id))
+
+
+async def _states(job_id: str, parts: Services, before: str | None) -> AsyncGenerator[bytes, None]:
     while True:
         job = await asyncio.to_thread(show, job_id, parts)
         data = job.model_dump(mode="json")
         state = hash_text(json.dumps(data, sort_keys=True))
         if job.finished_at is not None:
-            yield ServerSentEvent(event="done", id=state, data=data)
+            yield event("done", data, state)
             return
         if state != before:
-            yield ServerSentEvent(event="progress", id=state, data=data)
+            yield event("progress", data, state)
             before = state
         await asyncio.sleep(EVENT_S)
 

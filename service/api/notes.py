@@ -4,33 +4,41 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from memory_graph.store.collections import get_collection
 from memory_graph.store.notes import forget_note, list_notes
 from service.access import READS, WRITES
+from service.auditing import Acting, audited
+from service.paging import MAX_ID, Cursor, Limit, Pages
 from service.recall_schemas import KeptNoteOut, KeptNotesOut
 from service.services import Parts
 
 router = APIRouter(prefix="/v1/collections", tags=["notes"])
+
+PAGES = Pages[tuple[int]]("notes", int)
 
 
 @router.get("/{collection}/notes", dependencies=[READS])
 def list_kept(
     collection: str,
     parts: Parts,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    before: Annotated[int | None, Query(ge=1)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    before: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only notes with an id below this one")] = None,
 ) -> KeptNotesOut:
-    """List the newest notes; the next page is that before the last one's id."""
+    """List the newest notes."""
+    if cursor is not None:
+        (before,) = PAGES.read(cursor) or (None,)
     parts.query_log.flush()
     with parts.database.read() as connection:
-        found = list_notes(connection, get_collection(connection, collection).id, limit=limit, before=before)
-    return KeptNotesOut(notes=[KeptNoteOut.model_validate(note) for note in found])
+        found = list_notes(connection, get_collection(connection, collection).id, limit=limit + 1, before=before)
+    page, following = PAGES.cut(found, limit, lambda note: (note.id,))
+    return KeptNotesOut(notes=[KeptNoteOut.model_validate(note) for note in page], next_cursor=following)
 
 
 @router.delete("/{collection}/notes/{note_id}", status_code=204, dependencies=[WRITES])
-def forget(collection: str, note_id: int, parts: Parts) -> None:
+def forget(collection: str, note_id: Annotated[int, Path(ge=1, le=MAX_ID)], parts: Parts, actor: Acting) -> None:
     """Forget a note; the passages that it rests on stay."""
-    with parts.database.write() as connection:
-        forget_note(connection, get_collection(connection, collection).id, note_id)
+    with audited(parts.database, actor, "note.forget", collection=collection, target=f"note:{note_id}") as change:
+        forget_note(change.connection, get_collection(change.connection, collection).id, note_id)

@@ -12,15 +12,15 @@ from typing import Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 
 from memory_graph.errors import NotFound
 from memory_graph.store.collections import Collection, get_collection, list_collections
 from retrieval.ask import Asked, ask, begin, finish
 from retrieval.follow_up import Standing, make_standing
 from retrieval.strategies.task import Task
-from service.access import READS, Asking, Caller
+from service.access import ANSWERS, READS, Asking, Caller
 from service.errors import problem_of_fault
+from service.events import HEADERS, EventStream
 from service.hanging_up import unless_gone
 from service.openai_errors import error_body
 from service.openai_schemas import (
@@ -64,7 +64,7 @@ def show_model(model: str, parts: Parts, caller: Asking) -> ModelOut:
     "/chat/completions",
     response_model=ChatOut,
     responses={200: {"content": {"text/event-stream": {}}, "description": "The answer; with `stream`, chunks of it"}},
-    dependencies=[READS],
+    dependencies=[ANSWERS],
 )
 async def complete(body: ChatIn, parts: Parts, caller: Asking, request: Request) -> ChatOut | Response:
     """Answer the last user message from the collection that the model names, in OpenAI's shape, with citations."""
@@ -72,7 +72,7 @@ async def complete(body: ChatIn, parts: Parts, caller: Asking, request: Request)
     question, earlier = body.read()
     collection = (await asyncio.to_thread(_find, parts, caller, body.model)).name
     params = answer_params(parts.settings, body.sharpwave.order)
-    chat = _Chat(parts, body, str(request.base_url), collection)
+    chat = _Chat(parts, body, str(request.base_url), collection, caller)
     params, how = replace(params, max_tokens=body.limit(params)), body.sharpwave
 
     async def prepare() -> Standing:
@@ -85,17 +85,22 @@ async def complete(body: ChatIn, parts: Parts, caller: Asking, request: Request)
     if body.stream:
         # The search comes before the stream begins, so that its errors still have a status of their own.
         task = await begin(searcher, generator, collection, wanted, params, how.strategy, warm_start=how.warm_start)
-        return StreamingResponse(chat.stream(task, standing), media_type="text/event-stream")
+        return EventStream(chat.stream(task, standing), headers=HEADERS)
     work = ask(searcher, generator, collection, wanted, params, how.strategy, warm_start=how.warm_start)
-    asked = await unless_gone(request, work)
-    return Response(status_code=_CLIENT_GONE) if asked is None else chat.conclude(asked, standing)
+    with parts.keys.bill(caller) as bill:
+        asked = await unless_gone(request, work)
+        if asked is None:
+            return Response(status_code=_CLIENT_GONE)
+        bill.usage = standing.tell(asked).usage
+    return chat.conclude(asked, standing)
 
 
 class _Chat:
     """One answer in OpenAI's shapes, whole or in chunks."""
 
-    def __init__(self, parts: Services, body: ChatIn, base_url: str, collection: str) -> None:
+    def __init__(self, parts: Services, body: ChatIn, base_url: str, collection: str, caller: Caller) -> None:
         self._parts = parts
+        self._caller = caller
         self._body = body
         self._passages = f"{base_url.rstrip('/')}/v1/collections/{collection}/passages"
         self._head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": body.model}
@@ -115,9 +120,11 @@ class _Chat:
         yield self._chunk({"role": "assistant", "content": ""})
         work = asyncio.create_task(_finish(task))
         try:
-            while not (await asyncio.wait({work}, timeout=KEEP_ALIVE_S))[0]:
-                yield b": the answer is being made\n\n"
-            asked, told = self._log(work.result(), standing)
+            with self._parts.keys.bill(self._caller) as bill:
+                while not (await asyncio.wait({work}, timeout=KEEP_ALIVE_S))[0]:
+                    yield b": the answer is being made\n\n"
+                asked, told = self._log(work.result(), standing)
+                bill.usage = asked.usage
             yield self._chunk({"content": asked.answer.text})
             last = {"annotations": self._annotate(asked)}
             yield self._chunk(last, finish_reason=finish_reason(asked), sharpwave=told)

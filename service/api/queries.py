@@ -2,25 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
-from memory_graph.store.queries import get_query, list_queries
-from service.access import READS
+from memory_graph.errors import NotFound
+from memory_graph.store.queries import QueryFilter, get_query, list_queries, rate_query
+from service.access import READS, Asking
+from service.inspection_schemas import FeedbackIn, FeedbackOut
+from service.paging import Cursor, Limit, Pages
 from service.recall_schemas import QueriesOut, QueryDetailOut, QueryLogOut
-from service.services import Parts
+from service.schemas import Moment
+from service.services import Parts, choose_collection
 
 router = APIRouter(prefix="/v1/queries", tags=["queries"])
 
+PAGES = Pages[tuple[datetime, str]]("queries", datetime, str)
+
 
 @router.get("", dependencies=[READS])
-def list_newest(parts: Parts, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> QueriesOut:
+def list_newest(
+    parts: Parts,
+    caller: Asking,
+    collection: Annotated[str | None, Query(description="Only questions to this collection")] = None,
+    answered: Annotated[bool | None, Query(description="Whether the memory knew")] = None,
+    fallback: Annotated[bool | None, Query(description="Whether anything was answered around")] = None,
+    since: Annotated[Moment | None, Query(description="Only those from this moment on")] = None,
+    until: Annotated[Moment | None, Query(description="Only those before this moment")] = None,
+    rating: Annotated[Literal["1", "-1"] | None, Query(description="Only those that were rated so")] = None,
+    rated: Annotated[bool | None, Query(description="Only those with a rating, or without one")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> QueriesOut:
     """List the newest questions."""
+    after = PAGES.read(cursor)
     parts.query_log.flush()
     with parts.database.read() as connection:
-        rows = list_queries(connection, limit=limit)
-    return QueriesOut(queries=[QueryLogOut.model_validate(dict(row)) for row in rows])
+        only = QueryFilter(
+            collection_id=choose_collection(connection, caller, collection),
+            among=caller.collections,
+            answered=answered,
+            fallback=fallback,
+            since=since,
+            until=until,
+            rating=int(rating) if rating else None,
+            rated=rated,
+        )
+        rows = list_queries(connection, limit=limit + 1, after=after, only=only)
+    page, following = PAGES.cut(rows, limit, lambda row: (row["created_at"], row["id"]))
+    return QueriesOut(queries=[QueryLogOut.model_validate(dict(row)) for row in page], next_cursor=following)
 
 
 @router.get("/{query_id}", dependencies=[READS])
@@ -29,3 +60,14 @@ def show(query_id: str, parts: Parts) -> QueryDetailOut:
     parts.query_log.flush()
     with parts.database.read() as connection:
         return QueryDetailOut.model_validate(dict(get_query(connection, query_id)))
+
+
+@router.post("/{query_id}/feedback", dependencies=[READS])
+def rate(query_id: str, body: FeedbackIn, parts: Parts, caller: Asking) -> FeedbackOut:
+    """Say whether an answer was right, and what would have been; what was said before is replaced."""
+    parts.query_log.flush()
+    with parts.database.write() as connection:
+        if not caller.sees(get_query(connection, query_id)["collection"]):
+            raise NotFound("query", query_id)
+        said = body.model_dump()
+        return FeedbackOut(**said, rated_at=rate_query(connection, query_id, **said))

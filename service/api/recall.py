@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
-from fastapi.sse import format_sse_event
 
 from retrieval.answer import Token
 from retrieval.ask import ask, begin, finish
 from retrieval.strategies.task import Note, Task
-from service.access import READS
+from service.access import ANSWERS, READS, Asking, Caller
 from service.errors import problem_of_fault
+from service.events import event, event_stream
 from service.hanging_up import unless_gone
-from service.recall_schemas import HitOut, NoteOut, QueryIn, QueryOut, SearchIn, SearchOut
+from service.recall_schemas import HitOut, NoteOut, QueryIn, QueryOut, SearchesOut, SearchIn, SearchOut
 from service.services import Parts, Services
 from service.wiring import answer_params
 
@@ -26,18 +24,24 @@ router = APIRouter(prefix="/v1/collections/{collection}", tags=["recall"])
 
 
 @router.post("/search", dependencies=[READS])
-def search(collection: str, body: SearchIn, parts: Parts) -> SearchOut:
-    """Find passages: `graph` walks from the question's phrases and nearest passages, `dense` ranks by similarity."""
-    return SearchOut.of(parts.searcher.search(collection, body.to_request()), trace=body.trace)
+def search(collection: str, body: SearchIn, parts: Parts) -> SearchOut | SearchesOut:
+    """Find passages: `graph` walks from the question's phrases and nearest passages, `dense` ranks by similarity.
+
+    Where `query` is a list, its questions are embedded together, and answered with `results` in their order.
+    """
+    if isinstance(body.query, str):
+        return SearchOut.of(parts.searcher.search(collection, body.to_request()), trace=body.trace)
+    found = parts.searcher.search_many(collection, body.to_requests())
+    return SearchesOut(results=[SearchOut.of(one, trace=body.trace) for one in found])
 
 
 @router.post(
     "/query",
     response_model=QueryOut,
     responses={200: {"content": {"text/event-stream": {}}, "description": "The answer; with `stream`, events"}},
-    dependencies=[READS],
+    dependencies=[ANSWERS],
 )
-async def query(collection: str, body: QueryIn, parts: Parts, request: Request) -> QueryOut | Response:
+async def query(collection: str, body: QueryIn, parts: Parts, request: Request, caller: Asking) -> QueryOut | Response:
     """Answer a question with citations. With `stream`: events `hits`, `note` …, `token` …, then `done` (or `error`)."""
     params = answer_params(parts.settings, body.order)
     if body.stream:
@@ -52,33 +56,33 @@ async def query(collection: str, body: QueryIn, parts: Parts, request: Request) 
             warm_start=body.warm_start,
             streaming=True,
         )
-        return StreamingResponse(_events(task, body, parts), media_type="text/event-stream")
+        return event_stream(_events(task, body, parts, caller))
     wanted, strategy, warm = body.to_request(), body.strategy, body.warm_start
     work = ask(parts.searcher, parts.generator, collection, wanted, params, strategy, warm_start=warm)
-    asked = await unless_gone(request, work)
-    if asked is None:
-        return Response(status_code=_CLIENT_GONE)
+    with parts.keys.bill(caller) as bill:
+        asked = await unless_gone(request, work)
+        if asked is None:
+            return Response(status_code=_CLIENT_GONE)
+        bill.usage = asked.usage
     return QueryOut.of(asked, parts.query_log.add(body.question, asked), trace=body.trace)
 
 
-async def _events(task: Task, body: QueryIn, parts: Services) -> AsyncIterator[bytes]:
+async def _events(task: Task, body: QueryIn, parts: Services, caller: Caller) -> AsyncGenerator[bytes, None]:
     found = task.found
     hits = {"hits": [HitOut.of(hit).model_dump(mode="json") for hit in found.hits], "version": found.version}
-    yield _event("hits", hits)
+    yield event("hits", hits)
     try:
         # Closed with its consumer, not when it is collected: the server must stop writing for a reader who went away.
-        async with aclosing(finish(task)) as events:
-            async for event in events:
-                if isinstance(event, Token):
-                    yield _event("token", {"text": event.text})
-                elif isinstance(event, Note):
-                    yield _event("note", NoteOut.model_validate(event).model_dump())
-                else:
-                    query_id = parts.query_log.add(body.question, event)
-                    yield _event("done", QueryOut.of(event, query_id, trace=body.trace).model_dump(mode="json"))
+        with parts.keys.bill(caller) as bill:
+            async with aclosing(finish(task)) as events:
+                async for one in events:
+                    if isinstance(one, Token):
+                        yield event("token", {"text": one.text})
+                    elif isinstance(one, Note):
+                        yield event("note", NoteOut.model_validate(one).model_dump())
+                    else:
+                        bill.usage = one.usage
+                        query_id = parts.query_log.add(body.question, one)
+                        yield event("done", QueryOut.of(one, query_id, trace=body.trace).model_dump(mode="json"))
     except Exception as error:  # noqa: BLE001 - the status is sent already: an event is what is left to say it with
-        yield _event("error", problem_of_fault(error, "the stream of an answer"))
-
-
-def _event(name: str, data: object) -> bytes:
-    return format_sse_event(event=name, data_str=json.dumps(data, ensure_ascii=False))
+        yield event("error", problem_of_fault(error, "the stream of an answer"))

@@ -10,6 +10,7 @@ from ingest.jobs import PRIORITIES
 from ingest.sources import address_items, parse_address
 from memory_graph.errors import InvalidInput
 from service.access import WRITES
+from service.auditing import Acting, submitted_by
 from service.learning_schemas import JobRef, UrlsIn
 from service.services import Parts
 from service.wiring import source_params
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
 
 
 @router.post("/urls", status_code=202, dependencies=[WRITES])
-async def learn_urls(collection: str, body: UrlsIn, parts: Parts) -> JobRef:
+async def learn_urls(collection: str, body: UrlsIn, parts: Parts, actor: Acting) -> JobRef:
     """Learn documents from the web or from stores, where the settings allow it; an address becomes the id.
 
     An address that is malformed or not allowed refuses the request; what cannot be fetched is listed with the job.
@@ -39,5 +40,6 @@ async def learn_urls(collection: str, body: UrlsIn, parts: Parts) -> JobRef:
         split=body.split,
         duplicates=body.duplicates or parts.settings.duplicates,
         priority=PRIORITIES[body.priority],
+        noted=submitted_by(actor, collection, len(addresses)),
     )
     return JobRef(job_id=submitted.job_id)

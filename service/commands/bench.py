@@ -22,7 +22,7 @@ from ingest.splitter import Splitter
 from memory_graph.errors import InvalidInput
 from memory_graph.graph import Graph
 from retrieval.view import compacted
-from service.commands import peers, sets
+from service.commands import peers, serving, sets
 from service.commands.output import AsJson, DataDir, console, out, print_json
 from service.commands.scratch import open_scratch, show_learning
 from service.settings import read_settings
@@ -32,6 +32,7 @@ bench_app = typer.Typer(help="Measure speed, side by side in one run.", no_args_
 bench_app.command("peers")(peers.bench_peers)
 bench_app.command("locomo")(sets.bench_locomo)
 bench_app.command("drift")(sets.bench_drift)
+bench_app.command("serving")(serving.bench_served)
 
 
 @bench_app.command("ingest")

@@ -14,12 +14,14 @@ from rich.table import Table
 from ingest.worker import live_workers
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, SharpwaveError
+from memory_graph.store.audit import document_target
 from memory_graph.store.collections import get_collection
 from memory_graph.store.forgetting import Erased, Selection, choose
 from memory_graph.store.forgetting import forget as forget_selection
 from memory_graph.store.jobs import list_workers
 from memory_graph.store.purges import Purge, get_purge, list_purges, open_purges
 from service.app import DEFAULT_COLLECTION
+from service.auditing import audited, cli_actor, describe_erased, describe_selection
 from service.commands.output import AsJson, CollectionOption, DataDir, console, is_alone, out, print_json
 from service.forgetting_schemas import ForgottenOut, ForgottenProvedOut, ProofOut, PurgeOut, PurgesOut
 from service.proving import prove, remember
@@ -58,8 +60,12 @@ def forget(
     if not dry_run and not yes:
         _ask(database, found.id, selection)
     remembered = remember(database, found.id, keys) if verify else None
-    with database.write() as connection:
-        erased = forget_selection(connection, found.id, selection, dry_run=dry_run)
+    target = describe_selection(selection) if document_id is None else document_target(collection, document_id)
+    with audited(
+        database, cli_actor(), "documents.forget", collection=collection, target=target, dry_run=dry_run
+    ) as change:
+        erased = forget_selection(change.connection, found.id, selection, dry_run=dry_run)
+        change.detail = describe_erased(erased)
     report = ForgottenOut.of(erased, dry_run=dry_run, document_id=document_id)
     if not as_json:
         _tell(report, document_id)

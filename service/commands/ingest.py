@@ -26,6 +26,7 @@ from memory_graph.database import Database
 from memory_graph.errors import Conflict, InvalidInput, UnreadableDocument
 from memory_graph.store.collections import create_collection
 from memory_graph.store.jobs import Failure, Job, get_job, list_workers
+from service.auditing import cli_actor, submitted_by
 from service.commands.copies import describe_copies
 from service.commands.estimate import report_estimate
 from service.commands.output import AsJson, DataDir, console, print_json
@@ -113,6 +114,7 @@ def ingest(
         max_tokens=max_tokens,
         duplicates=policy,
         priority=PRIORITIES[priority],
+        noted=submitted_by(cli_actor(), collection, len(found) + len(addresses)),
     )
     if submitted.resumed:
         console.print(f"Going on with the unfinished job {submitted.job_id}.")

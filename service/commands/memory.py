@@ -20,6 +20,7 @@ from memory_graph.store.collections import (
     get_collection,
     list_collections,
 )
+from service.auditing import audited, cli_actor
 from service.commands.copies import describe_copies
 from service.commands.output import AsJson, DataDir, console, out, print_json
 from service.learning_schemas import JobOut, JobsOut
@@ -70,8 +71,8 @@ def create(
     if COLLECTION_NAME.fullmatch(name) is None:
         raise InvalidInput("NAME", "must be lower-case letters, digits, - and _, at most 63 characters")
     database = open_database(read_settings(data_dir=data_dir))
-    with database.write() as connection:
-        create_collection(connection, name, description)
+    with audited(database, cli_actor(), "collection.create", collection=name) as change:
+        create_collection(change.connection, name, description)
     console.print(f"Made the collection {name}.")
 
 
@@ -87,8 +88,8 @@ def delete(
         counts = count_contents(connection, get_collection(connection, name).id)
     if not yes:
         typer.confirm(f"Delete {name} with its {counts.documents} documents?", abort=True)
-    with database.write() as connection:
-        delete_collection(connection, name)
+    with audited(database, cli_actor(), "collection.delete", collection=name) as change:
+        delete_collection(change.connection, name)
     console.print(f"Deleted the collection {name}.")
 
 

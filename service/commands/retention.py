@@ -13,6 +13,7 @@ from memory_graph.store.collections import get_collection
 from memory_graph.store.retention import AgeOf, Rule, apply_rule, delete_rule, get_rule, list_rules, put_rule
 from memory_graph.store.rows import now
 from service.app import DEFAULT_COLLECTION
+from service.auditing import audited, cli_actor, describe_erased
 from service.commands.forgetting import read_filter
 from service.commands.output import AsJson, CollectionOption, DataDir, console, is_alone, out, print_json
 from service.forgetting_schemas import ForgottenOut, RuleOut, RulesOut
@@ -68,8 +69,9 @@ def put(
         raise InvalidInput("NAME", "must be lower-case letters, digits, - and _, at most 63 characters")
     rule = Rule(name=name, age_of=age_of, max_age_days=max_age_days, filter=read_filter(filter_))
     database = open_database(read_settings(data_dir=data_dir))
-    with database.write() as connection:
-        put_rule(connection, get_collection(connection, collection).id, rule)
+    with audited(database, cli_actor(), "retention.put", collection=collection, target=name) as change:
+        change.detail = {"age_of": age_of, "max_age_days": max_age_days, "filtered": bool(rule.filter)}
+        put_rule(change.connection, get_collection(change.connection, collection).id, rule)
     console.print(
         f"The rule {name} holds for {collection}; `sharpwave retention run {name} --dry-run` tells its effect."
     )
@@ -79,8 +81,8 @@ def put(
 def delete(name: Name, collection: CollectionOption = DEFAULT_COLLECTION, data_dir: DataDir = None) -> None:
     """Delete a rule; what it forgot stays forgotten."""
     database = open_database(read_settings(data_dir=data_dir))
-    with database.write() as connection:
-        delete_rule(connection, get_collection(connection, collection).id, name)
+    with audited(database, cli_actor(), "retention.delete", collection=collection, target=name) as change:
+        delete_rule(change.connection, get_collection(change.connection, collection).id, name)
     console.print(f"Deleted the rule {name}.")
 
 
@@ -94,9 +96,10 @@ def run(
 ) -> None:
     """Apply a rule now. The bytes are removed by a worker, or by `sharpwave purges run`."""
     database = open_database(read_settings(data_dir=data_dir))
-    with database.write() as connection:
-        rule = get_rule(connection, get_collection(connection, collection).id, name)
-        erased = apply_rule(connection, rule, now(), dry_run=dry_run)
+    with audited(database, cli_actor(), "retention.run", collection=collection, target=name, dry_run=dry_run) as change:
+        rule = get_rule(change.connection, get_collection(change.connection, collection).id, name)
+        erased = apply_rule(change.connection, rule, now(), dry_run=dry_run)
+        change.detail = describe_erased(erased)
     report = ForgottenOut.of(erased, dry_run=dry_run)
     if as_json:
         print_json(report)

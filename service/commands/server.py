@@ -1,4 +1,4 @@
-"""``up``, ``serve`` and ``worker``: the processes of an installation."""
+"""``up``, ``serve``, ``worker`` and ``restart``: the processes of an installation."""
 
 from __future__ import annotations
 
@@ -6,52 +6,55 @@ import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from types import FrameType
 from typing import Annotated
 
 import typer
 import uvicorn
 
-from memory_graph.database import check_schema
-from memory_graph.errors import InvalidInput
-from service.app import SUPERVISOR_VARIABLE, create_app, follow_supervisor
+from ingest.worker import process_exists
+from memory_graph.errors import SharpwaveError
+from memory_graph.store.keys import has_keys
+from service.app import create_app, follow_supervisor
 from service.auth import check_address
+from service.closing import Closing
 from service.commands.output import DataDir, console
+from service.dashboard.mount import mount_dashboard
+from service.http_server import ApiServer
+from service.local import Announcement, find_service, read_announcement
+from service.logs import set_up_logging
+from service.metrics import share_metrics, unshare_metrics
+from service.processes import LISTENER_VARIABLE, READY_VARIABLE
 from service.settings import Settings, read_settings
+from service.signals import Signals
+from service.slow_heads import closing_after
+from service.supervisor import WORKER_GRACE_S, Supervisor, open_listener, url_of
+from service.tracing import start_tracing, stop_tracing
 from service.wiring import make_worker, open_database
-
-Host = Annotated[str | None, typer.Option(help="Address to listen on; SHARPWAVE_HOST.", show_default="127.0.0.1")]
-Port = Annotated[int | None, typer.Option(help="Port to listen on; SHARPWAVE_PORT.", show_default="8000")]
-
-# A process that ends sooner than this after its start did not run: the next start waits longer.
-SHORT_LIFE_S = 10.0
-MAX_PAUSE_S = 30.0
-GRACE_S = 15.0
-WORKER_NICENESS = 10
 
 log = logging.getLogger(__name__)
 
+Host = Annotated[str | None, typer.Option(help="Address to listen on; SHARPWAVE_HOST.", show_default="127.0.0.1")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; SHARPWAVE_PORT.", show_default="8000")]
+Workers = Annotated[
+    int | None, typer.Option(help="How many processes answer; SHARPWAVE_API_WORKERS.", show_default="1")
+]
 
-def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
-    """Run the API alone (no worker)."""
-    settings = read_settings(host=host, port=port, data_dir=data_dir)
-    set_up_logging(settings)
-    check_address(settings)
-    check_port(settings)
-    open_database(settings).close()  # say what is wrong with it before the server starts
-    follow_supervisor()
-    uvicorn.run(
-        create_app(settings, url=url_of(settings)),
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        timeout_graceful_shutdown=10,
-        proxy_headers=False,
-    )
+
+def serve(host: Host = None, port: Port = None, workers: Workers = None, data_dir: DataDir = None) -> None:
+    """Run the API alone, in one process or several (no worker)."""
+    if LISTENER_VARIABLE in os.environ:
+        _answer()
+        return
+    settings = read_settings(host=host, port=port, api_workers=workers, data_dir=data_dir)
+    _supervise(settings, with_worker=False)
+
+
+def up(host: Host = None, port: Port = None, workers: Workers = None, data_dir: DataDir = None) -> None:
+    """Run the API and a worker, and start either again if it dies."""
+    settings = read_settings(host=host, port=port, api_workers=workers, data_dir=data_dir)
+    _supervise(settings, with_worker=True)
 
 
 def worker(data_dir: DataDir = None) -> None:
@@ -59,129 +62,104 @@ def worker(data_dir: DataDir = None) -> None:
     settings = read_settings(data_dir=data_dir)
     set_up_logging(settings)
     database = open_database(settings)
-    stop = _stop_on_signals()
+    signals = Signals(signal.SIGINT, signal.SIGTERM)
     follow_supervisor()
+    traces = start_tracing(settings, "worker")
     member = make_worker(settings, database)
     member.start()
-    console.print("The worker is ready.")
-    stop.wait()
-    member.stop(patience_s=GRACE_S)
+    _say(settings, "The worker is ready.")
+    while not signals.wait(None):
+        pass
+    leaving = threading.Thread(target=member.stop, args=[WORKER_GRACE_S], name="leaving", daemon=True)
+    leaving.start()
+    while leaving.is_alive():
+        if signals.wait(0.1):
+            member.stop(patience_s=0)  # asked twice: the job is handed back as it stands
+            break
+    stop_tracing(traces)
     os._exit(0)  # DBOS's threads may be waiting inside a job that is handed back
 
 
-def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
-    """Run the API and a worker, and start either again if it dies."""
-    settings = read_settings(host=host, port=port, data_dir=data_dir)
+def restart(data_dir: DataDir = None) -> None:
+    """Replace the processes of the running service one after another, without refusing a request."""
+    settings = read_settings(data_dir=data_dir)
+    said = read_announcement(settings)
+    if said is None or find_service(settings) is None:
+        raise SharpwaveError(f"no service answers for {settings.data_dir.expanduser()}: start one with `sharpwave up`")
+    if said.host != socket.gethostname():
+        raise SharpwaveError(f"the service runs on {said.host}: restart it there")
+    try:
+        os.kill(said.pid, signal.SIGHUP)
+    except (ProcessLookupError, PermissionError) as error:
+        raise SharpwaveError(f"process {said.pid} cannot be told to restart: {error.strerror}") from error
+    now: Announcement | None = said
+    with console.status("Restarting"):
+        while now is not None and now.instance == said.instance and now.restarts == said.restarts:
+            time.sleep(0.1)
+            now = read_announcement(settings) if process_exists(said.pid) else None
+    if now is None or now.instance != said.instance:
+        raise SharpwaveError("the service ended meanwhile")
+    if now.refusal:
+        raise SharpwaveError(f"{now.refusal}; its log has the details. The old processes go on")
+    console.print("The API was restarted.")
+
+
+def _supervise(settings: Settings, *, with_worker: bool) -> None:
     set_up_logging(settings)
-    check_address(settings)
-    check_port(settings)
-    database = open_database(settings)
-    check_schema(database)
+    listener = open_listener(settings)
+    database = open_database(settings)  # say what is wrong with it before anything is started
+    check_address(settings, database)
+    with database.read() as connection:
+        is_open = settings.is_open and not has_keys(connection)
     database.close()
-    environment = os.environ | {
-        "SHARPWAVE_DATA_DIR": str(settings.data_dir.expanduser().absolute()),
-        "SHARPWAVE_HOST": settings.host,
-        "SHARPWAVE_PORT": str(settings.port),
-        SUPERVISOR_VARIABLE: str(os.getpid()),
-    }
-    stop = _stop_on_signals()
-    # The worker leaves a core to the questions, and yields where both want the same one.
-    learning = {"SHARPWAVE_THREADS": str(max(1, settings.threads - 1))}
-    children = [
-        _Child("API", ["serve"], environment),
-        _Child("worker", ["worker"], environment | learning, niceness=WORKER_NICENESS),
-    ]
-    console.print(
-        f"Sharpwave listens on {url_of(settings)} (API documentation at {url_of(settings)}/docs). Ctrl-C stops it."
+    shared = share_metrics()  # the processes of the API are told where they write their numbers
+    supervisor = Supervisor(settings, listener, with_worker=with_worker)
+    url = url_of(settings)
+    _say(settings, f"Sharpwave listens on {url} (API documentation at {url}/docs). Ctrl-C stops it.")
+    if is_open:
+        _say(settings, "No key is set: it answers this machine only.")
+    try:
+        status = supervisor.run()
+    finally:
+        unshare_metrics(shared)
+    if status:
+        raise SystemExit(status)
+
+
+def _answer() -> None:
+    """Be one of the API's processes: the supervisor holds the port, and is told when this one answers."""
+    settings = read_settings()
+    set_up_logging(settings)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is the supervisor that restarts
+    follow_supervisor()
+    listener = socket.socket(fileno=int(os.environ[LISTENER_VARIABLE]))
+    ready = int(os.environ[READY_VARIABLE])
+    for number in (listener.fileno(), ready):
+        os.set_inheritable(number, False)  # what this process starts has no business with them
+    open_database(settings).close()  # here a wrong schema is one line, in the server's start-up a stack trace
+    closing = Closing()
+
+    def tell() -> None:
+        os.write(ready, b".")
+        os.close(ready)
+
+    app = create_app(settings, closing=closing)
+    if settings.api_workers == 1:  # a page and its socket must come to the same process
+        mount_dashboard(app, settings)
+    config = uvicorn.Config(
+        app,
+        http=closing_after(settings.client_timeout_s),
+        log_config=None,  # its lines go the way of all others
+        access_log=False,
+        log_level="warning",
+        proxy_headers=False,
     )
-    if settings.is_open:
-        console.print("No key is set: it answers this machine only.")
-    while not stop.wait(0.2):
-        for child in children:
-            child.keep_running()
-    for child in children:
-        child.end()
+    ApiServer(config, closing, shutdown_s=settings.shutdown_s, on_ready=tell).run([listener])
 
 
-class _Child:
-    """A process that is started again when it ends, with a growing pause if it cannot run."""
-
-    def __init__(self, name: str, arguments: list[str], environment: dict[str, str], niceness: int = 0) -> None:
-        self._name = name
-        self._command = [sys.executable, "-m", "service.cli", *arguments]
-        self._environment = environment
-        self._niceness = niceness
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started = 0.0
-        self._pause = 0.0
-        self._resume_at = 0.0
-
-    def keep_running(self) -> None:
-        """Start the process if it does not run."""
-        now = time.monotonic()
-        if self._process is not None and self._process.poll() is not None:
-            lived = now - self._started
-            self._pause = 0.0 if lived > SHORT_LIFE_S else min(MAX_PAUSE_S, max(1.0, self._pause * 2))
-            self._resume_at = now + self._pause
-            log.warning("the %s ended (status %s); starting it again", self._name, self._process.returncode)
-            self._process = None
-        if self._process is None and now >= self._resume_at:
-            self._started = now
-            # A group of its own: Ctrl-C reaches the supervisor alone, which ends its children in order.
-            self._process = subprocess.Popen(self._command, env=self._environment, start_new_session=True)
-            if self._niceness:
-                os.setpriority(os.PRIO_PROCESS, self._process.pid, self._niceness)
-
-    def end(self) -> None:
-        """Ask the process to end, and insist after a while."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(GRACE_S + 5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-def set_up_logging(settings: Settings) -> None:
-    """Log to standard error, one line an event."""
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    noisy_ones = ("httpx", "httpx2", "httpcore", "openai", "sentence_transformers", "alembic", "dbos")
-    # At the level debug these write down what they sign requests with.
-    signing = ("aiobotocore", "boto3", "botocore", "fsspec", "s3fs")
-    for noisy in (*noisy_ones, *signing):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
-def url_of(settings: Settings) -> str:
-    """Return the URL that the service has on this machine."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{settings.port}"
-
-
-def check_port(settings: Settings) -> None:
-    """Refuse a port that is taken, before anything is loaded. Errors: ``InvalidInput``."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise InvalidInput(
-                "SHARPWAVE_PORT",
-                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); try another --port",
-            ) from error
-
-
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-
-    def note(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGINT, note)
-    signal.signal(signal.SIGTERM, note)
-    return stop
+def _say(settings: Settings, words: str) -> None:
+    """Tell a person, or a program where one reads the logs."""
+    if settings.log_format == "json":
+        log.info(words)
+    else:
+        console.print(words)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.integration.installation import Installation, Ran, Server
+from tests.integration.logs import leaks_of
 from tests.killing import Crew
 from tests.postgres import PostgresServer, start_postgres
 
@@ -27,6 +28,8 @@ def make_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
     yield make
     for one in made:
         one.end()
+    # Whatever the tests did: what their services wrote holds no key, no question and no text.
+    assert [leak for one in made for leak in leaks_of(one)] == []
 
 
 @pytest.fixture

@@ -15,8 +15,11 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from ingest.extraction_pool import Extracted
+from memory_graph.corrections import Kind
 from memory_graph.database import Database
+from memory_graph.store import correcting
 from memory_graph.store.collections import Collection, create_collection, get_collection
+from memory_graph.store.correcting import Correction, NewCorrection
 from memory_graph.store.jobs import Job, NewItem, create_job, get_job
 from memory_graph.store.learning import Commit, Forgotten, LearnedDocument, LearnedPassage
 from memory_graph.tables import (
@@ -106,16 +109,34 @@ def embed_names(document: LearnedDocument) -> LearnedDocument:
 def commit_documents(database: Database, collection_id: int, *learned: LearnedDocument) -> int:
     """Commit documents together; return the collection's version."""
     with database.write() as connection:
-        commit = Commit(connection, collection_id)
+        commit = Commit(connection, collection_id, embed)
         for one in learned:
             commit.write(one, None)
         return commit.finish()
 
 
+def embed(texts: Sequence[str]) -> np.ndarray:
+    """Return the vectors of texts, as a commit wants them."""
+    return EMBEDDER.encode(list(texts)).astype(np.float16)
+
+
+def correct(database: Database, collection_id: int, kind: Kind, **what: Any) -> Correction:
+    """Make a correction in a commit of its own."""
+    new = NewCorrection(kind=kind, what=what, made_by="test")
+    with database.write() as connection:
+        return correcting.correct(connection, collection_id, new, embed)
+
+
+def undo_correction(database: Database, collection_id: int, correction_id: int) -> Correction:
+    """Undo a correction in a commit of its own."""
+    with database.write() as connection:
+        return correcting.undo(connection, collection_id, correction_id, "test", embed)
+
+
 def forget_document(database: Database, collection_id: int, key: str) -> Forgotten | None:
     """Forget one document in a commit of its own."""
     with database.write() as connection:
-        commit = Commit(connection, collection_id)
+        commit = Commit(connection, collection_id, embed)
         forgotten = commit.forget(key)
         commit.finish()
         return forgotten
@@ -227,7 +248,7 @@ def random_history(seed: int, steps: int = 25) -> list[Step]:
 def replay(database: Database, collection_id: int, step: Step) -> None:
     """Commit one step of a history."""
     with database.write() as connection:
-        commit = Commit(connection, collection_id)
+        commit = Commit(connection, collection_id, embed)
         for one in step.write:
             commit.write(one, None)
         for key in step.forget:

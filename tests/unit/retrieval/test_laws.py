@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import func, insert, select
 
+from memory_graph.corrections import Kind
 from memory_graph.database import Database, upgrade_schema
+from memory_graph.errors import NotFound
+from memory_graph.store.correcting import list_corrections
 from memory_graph.store.learning import LearnedDocument
 from memory_graph.store.reading import Changes
+from memory_graph.tables import corrections, originals
 from memory_graph.walk import WalkParams
 from retrieval.graph_search import GraphParams
 from retrieval.index import IndexParams, PassageIndex
@@ -33,11 +40,15 @@ from tests.unit.factories import (
     SENTENCES,
     Step,
     commit_documents,
+    content_of,
+    correct,
+    embed_names,
     forget_document,
     learn_document,
     new_collection,
     outcome,
     replay,
+    undo_correction,
 )
 from tests.unit.rankers import random_ranker
 from tests.unit.views import PassageNames, assert_up_to_date, canonical, fresh, passage_names
@@ -88,13 +99,70 @@ def commits(draw: st.DrawFn) -> Step:
     return Step(tuple(write), tuple(draw(st.lists(st.sampled_from("abcdef"), unique=True, max_size=2))))
 
 
+NAMES = ("Ada Quill", "Bram Oster", "Cora Finch", "Old Mill", "The Old Mill", "Lake Orrin", "Dunmore", "Ada", "Mill")
+
+
+@dataclass(frozen=True)
+class Put:
+    """A correction as a move of a history."""
+
+    kind: Kind
+    what: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Undo:
+    """The undoing of one of the corrections that stand, by its place among them."""
+
+    place: int
+
+
+@st.composite
+def puts(draw: st.DrawFn) -> Put:
+    """Return a correction of names that may be there."""
+    one, other, third = draw(st.permutations(NAMES))[:3]
+    kind = draw(st.sampled_from(["merge", "split", "retract"]))
+    keys = draw(st.none() | st.lists(st.sampled_from("abcdef"), min_size=1, max_size=3, unique=True))
+    if kind == "merge":
+        return Put("merge", {"names": draw(st.sampled_from([[one], [one, third]])), "into": other})
+    if kind == "split":
+        return Put("split", {"name": one, "into": other, "surface": None if keys else one, "documents": keys})
+    return Put("retract", {"subject": one, "predicate": "likes", "object": other, "documents": keys})
+
+
+def put(database: Database, cid: int, move: Put | Undo) -> None:
+    """Make or undo a correction; what is not there cannot be corrected."""
+    if isinstance(move, Put):
+        with suppress(NotFound):
+            correct(database, cid, move.kind, **move.what)
+        return
+    with database.read() as connection:
+        standing = list_corrections(connection, cid, state="active", limit=1000)
+    if standing:
+        undo_correction(database, cid, standing[move.place % len(standing)].id)
+
+
+def standing_in(database: Database, one: int, other: int) -> None:
+    """Let the corrections of collection ``one`` stand in ``other``, before anything is learned there."""
+    with database.write() as connection:
+        rows = connection.execute(
+            select(corrections).where(corrections.c.collection_id == one, corrections.c.state == "active")
+        ).all()
+        for row in sorted(rows, key=lambda row: row.id):
+            values = {name: value for name, value in row._mapping.items() if name != "id"}
+            connection.execute(insert(corrections).values(values | {"collection_id": other}))
+
+
+CORRECTIONS = st.one_of(puts(), puts(), st.builds(Undo, st.integers(0, 9)))
 OTHER_MOVES = ["advance", "merge", "save", "crash", "save and crash", "fork"]
-MOVES = st.one_of(commits(), st.sampled_from(OTHER_MOVES))
+MOVES = st.one_of(commits(), CORRECTIONS, st.sampled_from(OTHER_MOVES))
 
 
 @settings(HISTORIES, max_examples=60)
 @given(st.lists(MOVES, min_size=1, max_size=20))
-def test_any_history_ends_in_the_content_of_a_rebuild(memories: Memories, history: list[Step | str]) -> None:
+def test_any_history_ends_in_the_content_of_a_rebuild(
+    memories: Memories, history: list[Step | Put | Undo | str]
+) -> None:
     database, (name, cid) = memories.database, memories.collection()
     saves, view = memories.saves(name), empty_view()
     older: list[tuple[View, PassageNames, dict[str, object]]] = []
@@ -102,6 +170,9 @@ def test_any_history_ends_in_the_content_of_a_rebuild(memories: Memories, histor
         if isinstance(move, Step):
             replay(database, cid, move)
             continue  # the view falls behind
+        if not isinstance(move, str):
+            put(database, cid, move)
+            continue
         if move == "merge":
             view = compacted(view)
         elif "save" in move:
@@ -116,6 +187,49 @@ def test_any_history_ends_in_the_content_of_a_rebuild(memories: Memories, histor
         older.append((view, names, canonical(view, names)))
     for one, names, content in older:  # no view changes once it was made
         assert canonical(one, names) == content
+
+
+@HISTORIES
+@given(st.lists(st.one_of(commits(), CORRECTIONS), min_size=1, max_size=16), st.booleans())
+def test_what_is_there_follows_from_what_lives_and_from_the_corrections_that_stand(
+    memories: Memories, history: list[Step | Put | Undo], named: bool
+) -> None:
+    """Whichever came first, documents or corrections, and whatever was undone or forgotten meanwhile."""
+    database, (name, cid), (other, other_id) = memories.database, memories.collection(), memories.collection()
+    prepare = embed_names if named else lambda one: one
+    view, steps = empty_view(), []
+    for move in history:
+        if isinstance(move, Step):
+            steps.append(replace(move, write=tuple(prepare(one) for one in move.write)))
+            replay(database, cid, steps[-1])
+        else:
+            put(database, cid, move)
+        view = fresh(database, view, name)
+    assert_up_to_date(view, database, name)
+    standing_in(database, cid, other_id)
+    for one in outcome(steps).values():
+        commit_documents(database, other_id, one)
+    assert content_of(database, name) == content_of(database, other)
+    contents = [canonical(fresh(database, name=one), passage_names(database, one)) for one in (name, other)]
+    assert contents[0] == contents[1]
+
+
+@settings(HISTORIES, max_examples=25)
+@given(st.lists(commits(), min_size=1, max_size=6), st.lists(puts(), min_size=1, max_size=6), st.randoms())
+def test_undone_corrections_leave_nothing(
+    memories: Memories, history: list[Step], made: list[Put], chance: random.Random
+) -> None:
+    database, (name, cid) = memories.database, memories.collection()
+    for step in history:
+        replay(database, cid, step)
+    before = content_of(database, name)
+    for one in made:
+        put(database, cid, one)
+    for _ in made:
+        put(database, cid, Undo(chance.randrange(100)))
+    assert content_of(database, name) == before
+    with database.read() as connection:
+        assert connection.scalar(select(func.count()).where(originals.c.collection_id == cid)) == 0
 
 
 @HISTORIES

@@ -33,9 +33,11 @@ from tests.unit.factories import (
     EMBEDDER,
     SENTENCES,
     commit_documents,
+    correct,
     forget_document,
     learn_document,
     new_collection,
+    undo_correction,
     wait_until,
 )
 from tests.unit.views import assert_up_to_date, fresh, wait_for_views
@@ -207,6 +209,19 @@ def test_a_view_older_than_the_tombstones_is_rebuilt(database: Database, make_ca
         connection.execute(delete(tombstones))
         connection.execute(update(collections).values(compacted_version=2))
     assert phrases_of(views.current("memory")[1]) == ["bram oster"]
+
+
+def test_a_large_view_that_is_made_anew_is_used_until_then(database: Database, make_cache: MakeCache) -> None:
+    cid = new_collection(database).id
+    commit_documents(database, cid, learn_document("a", "Ada Quill.", "Ada Quill."), learn_document("b", "Bram Oster."))
+    views = make_cache(on_the_spot=2)
+    views.current("memory")
+    correct(database, cid, "merge", names=["Ada Quill"], into="A. Quill")
+    assert views.current("memory")[1].version == 1
+    wait_for_views()
+    assert sorted(phrases_of(views.current("memory")[1])) == ["a quill", "bram oster"]
+    undo_correction(database, cid, 1)
+    assert sorted(phrases_of(views.current("memory", min_version=3)[1])) == ["ada quill", "bram oster"]
 
 
 def test_many_who_wait_cost_one_reading(

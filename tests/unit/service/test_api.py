@@ -366,17 +366,17 @@ def test_an_id_with_plain_slashes_in_the_path(memory: Memory) -> None:
 
 def test_pages_of_documents(memory: Memory) -> None:
     memory.learn(*({"id": f"d{n}", "text": f"Text number {n}."} for n in range(7)))
-    seen, cursor = [], "0"
+    seen, cursor = [], ""
     for size in (3, 3, 1):
-        page = memory.get(f"documents?limit=3&cursor={cursor}").json()
+        page = memory.get(f"documents?limit=3{cursor}").json()
         assert len(page["documents"]) == size
         seen += [one["id"] for one in page["documents"]]
-        cursor = page["next_cursor"]
-    assert cursor is None
+        cursor = f"&cursor={page['next_cursor']}"
+    assert page["next_cursor"] is None
     assert seen == [f"d{n}" for n in range(7)]
 
 
-@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "9" * 40, "9" * 5000])
+@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "0", "9" * 40, "9" * 5000, "%ff", "ü", ""])
 def test_bad_cursors(memory: Memory, cursor: str) -> None:
     assert_problem(memory.get(f"documents?cursor={cursor}"), 422, "invalid_input", "cursor")
 
@@ -459,7 +459,7 @@ def test_a_retention_rule_is_written_run_and_deleted(memory: Memory) -> None:
     memory.learn({**HARBOUR, "metadata": {"kind": "mail"}}, MILL)
     put = client.put(path, json={"filter": {"kind": "mail"}})
     assert put.status_code == 200, put.text
-    assert memory.get("retention").json() == {"rules": [put.json()]}
+    assert memory.get("retention").json() == {"rules": [put.json()], "next_cursor": None}
     assert client.post(f"{path}/run?dry_run=true").json()["documents"] == 1
     assert client.post(f"{path}/run").json()["documents"] == 1
     assert memory.get().json()["documents"] == 1
@@ -729,7 +729,7 @@ def test_the_events_of_a_job(memory: Memory) -> None:
 
 
 def test_events_go_on_after_a_break_and_are_kept_open(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.05)
+    monkeypatch.setattr("service.events.KEEP_ALIVE_S", 0.05)
     job_id = memory.post("documents", documents=[HARBOUR]).json()["job_id"]
     seen = threading.Timer(0.7, memory.service.learn_waiting)
     seen.start()
@@ -915,10 +915,12 @@ def test_a_field_whose_name_cannot_be_written(world: Memory) -> None:
 
 
 @pytest.mark.parametrize(("path", "field"), [("search", "query"), ("query", "question")])
-@pytest.mark.parametrize("collection", ["nowhere", "%00", "%ff", "UPPER", "..%2f"])
-def test_unknown_collections(service: Service, path: str, field: str, collection: str) -> None:
+@pytest.mark.parametrize(
+    ("collection", "status"), [("nowhere", 404), ("%00", 422), ("%ff", 404), ("UPPER", 404), ("..%2f", 404)]
+)
+def test_unknown_collections(service: Service, path: str, field: str, collection: str, status: int) -> None:
     response = service.client.post(f"/v1/collections/{collection}/{path}", json={field: "Who?"})
-    assert response.status_code == 404
+    assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
 
 
@@ -989,6 +991,22 @@ def test_a_failing_generator_is_answered_around(world: Memory, reply: Any, code:
     assert body["fallback_reason"].startswith(f"{code}: ")
     assert "Maren Quill" in body["answer"]
     assert body["citations"][0]["quote"] in HARBOUR["text"]
+
+
+def test_several_questions_in_one_search(world: Memory) -> None:
+    questions = ["Who built the harbour of Tessaly?", "What of Ostrow?", "Who built the harbour of Tessaly?"]
+    results = world.post("search", query=questions, top_k=2).json()["results"]
+    assert len(results) == 3
+    for question, result in zip(questions, results, strict=True):
+        alone = world.post("search", query=question, top_k=2).json()
+        assert [hit["passage_id"] for hit in result["hits"]] == [hit["passage_id"] for hit in alone["hits"]]
+        assert result["version"] == alone["version"]
+    assert list(world.post("search", query=["Ostrow"]).json()) == ["results"]
+
+
+@pytest.mark.parametrize("query", [[], ["a"] * 101, ["a", " "], ["a", 7], [["a"]], 7, None, {"a": 1}, ["x" * 8_001]])
+def test_lists_of_questions_that_make_no_sense(memory: Memory, query: Any) -> None:
+    assert_problem(memory.post("search", query=query), 422, "invalid_input", "query")
 
 
 def test_the_stream_of_an_answer(world: Memory) -> None:
@@ -1128,4 +1146,4 @@ def test_the_note_behind_an_answer_is_kept_listed_and_goes_with_its_passage(worl
 def test_other_strategies_leave_no_notes(world: Memory) -> None:
     world.service.generator.replies += ['{"answer": "NOT IN MEMORY", "passages": []}']
     assert world.post("query", question="What is the guild?").status_code == 200
-    assert world.get("notes").json() == {"notes": []}
+    assert world.get("notes").json() == {"notes": [], "next_cursor": None}

@@ -13,16 +13,17 @@ import typer
 from fastapi import FastAPI
 
 from memory_graph import errors as error_tree
-from service import auth
 from service import errors as service_errors
 from service.app import create_app
 from service.cli import app as cli
-from service.settings import Settings
+from service.config_file import SECRETS
+from service.openapi import all_codes
+from service.settings import Settings, read_settings
 
 REPOSITORY = Path(__file__).parents[3]
 DOCS = REPOSITORY / "docs"
-# Read outside of Settings, by retrieval/models.py.
-OTHER_VARIABLES = {"SHARPWAVE_MODELS_DIR", "HF_ENDPOINT"}
+# Read outside of Settings, by retrieval/models.py and service/config_file.py.
+OTHER_VARIABLES = {"SHARPWAVE_MODELS_DIR", "HF_ENDPOINT", "SHARPWAVE_CONFIG"}
 SKIPPED_FOLDERS = {"node_modules", "dist", "data", "build"}
 
 _HEADING = re.compile(r"^#{1,6} (.+?)\s*$", re.MULTILINE)
@@ -78,13 +79,7 @@ def _routes(app: FastAPI) -> set[str]:
 
 
 def _codes() -> set[str]:
-    tree = {
-        one.code
-        for _, one in inspect.getmembers(error_tree, inspect.isclass)
-        if issubclass(one, error_tree.SharpwaveError)
-    }
-    source = inspect.getsource(service_errors) + inspect.getsource(auth)
-    return tree | set(re.findall(r"""(?:\b[45]\d\d|status_code)[,:]\s*"([a-z_]+)\"""", source))
+    return set(all_codes()) | {"http_error"}
 
 
 def test_every_setting_has_its_heading_and_every_heading_its_setting() -> None:
@@ -106,6 +101,22 @@ def test_the_documented_default_is_the_default(name: str) -> None:
         assert found[1].startswith("empty" if default == "" else f"`{default}`")
 
 
+def test_the_documented_file_is_one_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (DOCS / "configuration.md").read_text("utf-8")
+    example = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert example is not None
+    (tmp_path / "key").write_text("hush\n")
+    (tmp_path / "sharpwave.toml").write_text(re.sub(r"/run/secrets/[\w-]+", str(tmp_path / "key"), example[1]))
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"SHARPWAVE_{name.upper()}", raising=False)
+    monkeypatch.delenv("SHARPWAVE_CONFIG", raising=False)
+    settings = read_settings(data_dir=tmp_path)
+    assert (settings.port, settings.api_workers) == (8080, 2)
+    assert settings.admin_key.get_secret_value() == "hush"
+    named = page.split("Secrets may lie in files of their own")[1].split("###")[0]
+    assert [name for name in SECRETS if f"`{name}`" not in named] == []
+
+
 def test_every_route_is_documented_and_every_documented_route_exists(tmp_path: Path) -> None:
     app = create_app(Settings(data_dir=tmp_path))
     headings = _headings(DOCS / "api.md")
@@ -114,14 +125,28 @@ def test_every_route_is_documented_and_every_documented_route_exists(tmp_path: P
 
 
 def test_every_error_code_is_documented() -> None:
-    page = (DOCS / "api.md").read_text("utf-8")
+    page = (DOCS / "errors.md").read_text("utf-8")
     documented = set(re.findall(r"^\| `([a-z_]+)` \| (?:\d{3}|any) \|", page, re.MULTILINE))
-    assert {"internal_error", "forbidden_host", "http_error"} <= _codes()  # the search in the source found them
     assert documented == _codes()
 
 
+def test_every_code_in_the_source_is_known() -> None:
+    """A refusal that is made at the edge stands in ``EDGE_CODES``, so that the API's description has it too."""
+    for path in (REPOSITORY / "service").rglob("*.py"):
+        found = re.findall(
+            r"""\bproblem\(\s*[45]\d\d,\s*"([a-z_]+)\"|return [45]\d\d, "([a-z_]+)\"""", path.read_text("utf-8")
+        )
+        assert {one or other for one, other in found} <= _codes(), path
+
+
+def test_the_documented_status_of_a_code_is_its_status() -> None:
+    page = (DOCS / "errors.md").read_text("utf-8")
+    documented = dict(re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \|", page, re.MULTILINE))
+    assert documented == {code: str(status) for code, status in all_codes().items()}
+
+
 def test_the_documented_status_of_an_error_is_its_status() -> None:
-    page = (DOCS / "api.md").read_text("utf-8")
+    page = (DOCS / "errors.md").read_text("utf-8")
     documented = dict(re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \|", page, re.MULTILINE))
     for _, kind in inspect.getmembers(error_tree, inspect.isclass):
         if issubclass(kind, error_tree.SharpwaveError):

@@ -1,0 +1,157 @@
+"""What every page has: its address, its title, the way to the others, and what it says when something goes wrong."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from fastapi import Request
+from markupsafe import Markup
+from nicegui import app, ui
+
+from memory_graph.errors import NotFound, SharpwaveError
+from service.api import collections
+from service.dashboard.desk import Desk, SessionOver
+from service.dashboard.markup import ROOT, link, url
+from service.errors import problem_of_fault
+
+STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+COLLECTION = "/c/{collection}/"
+Builder: TypeAlias = Callable[..., Awaitable[None]]
+
+# (name, icon, address, whether it is one of a collection)
+_PLACES = (
+    ("Overview", "insights", "", False),
+    ("Documents", "description", "documents", True),
+    ("Ask", "forum", "ask", True),
+    ("Notes", "sticky_note_2", "notes", True),
+    ("Questions", "history", "questions", False),
+    ("Jobs", "work_history", "jobs", False),
+    ("Keys", "key", "keys", False),
+    ("Settings", "settings", "settings", False),
+)
+
+
+def page(path: str, title: str) -> Callable[[Builder], Builder]:
+    """Register a page: the function is given a ``Desk`` and what stands in the address.
+
+    What the address names and is not there, or not for this key, is said on the page.
+    """
+    section = path.removeprefix(COLLECTION).split("/")[0] if path.startswith(COLLECTION) else ""
+
+    def register(build: Builder) -> Builder:
+        @functools.wraps(build)
+        async def shown(request: Request, **given: Any) -> None:
+            token = request.scope["state"].get("session", "")
+            desk = Desk(app.state.host, app.state.sessions, token, request.state.caller)
+            ui.add_css(STYLE)
+            ui.colors(primary="#0b6e69", negative="#b3261e", positive="#1b6e3c", warning="#8a5a00")
+            try:
+                await _lay_out(desk, title, section, given.get("collection"))
+                with ui.column().classes("content") as content:
+                    ui.skip_link("Skip to the content", target=content)
+                    await build(desk, **given)
+            except SharpwaveError as error:
+                _say(error)
+            except Exception as error:  # noqa: BLE001 - a page has no other place to say it
+                fault = problem_of_fault(error, f"the page {request.url.path}")
+                _say(SharpwaveError(fault["detail"]))
+
+        own = inspect.signature(build, eval_str=True).parameters
+        asked = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)
+        rest = [parameter for name, parameter in own.items() if name != "desk"]
+        shown.__signature__ = inspect.Signature([asked, *rest])  # type: ignore[attr-defined]
+        ui.page(path, title=f"{title} · Sharpwave")(shown)
+        return build
+
+    return register
+
+
+@asynccontextmanager
+async def told(doing: str) -> AsyncIterator[None]:
+    """Say what goes wrong in an action: its message for the person who acted, the rest in the log."""
+    try:
+        yield
+    except SessionOver:
+        _ask_to_sign_in()
+    except SharpwaveError as error:
+        _complain(error.message)
+    except Exception as error:  # noqa: BLE001 - an action that fails must say so to who acted
+        _complain(problem_of_fault(error, doing)["detail"])
+
+
+def show(html: Markup) -> ui.html:
+    """Put HTML on the page that ``markup`` made; a plain string is escaped."""
+    return ui.html(str(Markup("{}").format(html)), sanitize=False)
+
+
+def heading(text: str, lead: str | Markup = "") -> None:
+    """Put the title of a page, and a sentence below it."""
+    show(Markup("<h1>{}</h1>").format(text) + (Markup('<p class="lead">{}</p>').format(lead) if lead else Markup("")))
+
+
+def section(text: str) -> None:
+    """Put the title of a part of a page."""
+    show(Markup("<h2>{}</h2>").format(text))
+
+
+async def _lay_out(desk: Desk, title: str, section: str, collection: str | None) -> None:
+    found = await desk.call(collections.list_all)
+    names = [one.name for one in found.collections]
+    known = collection if collection in names else None
+    near = known or ("default" if "default" in names else next(iter(names), None))
+    with ui.header().classes("top"):
+        menu = ui.button(icon="menu").props('flat round dense aria-label="Menu"')
+        show(Markup('<a class="brand" href="{}">Sharpwave</a>').format(f"{ROOT}/"))
+        ui.space()
+        if known is not None:
+            ui.select(
+                names, value=known, label="Collection", on_change=lambda to: ui.navigate.to(url("c", to.value, section))
+            ).props("dense outlined options-dense").classes("choice")
+        dark = ui.dark_mode(None)
+        ui.button(icon="contrast", on_click=lambda: dark.set_value(not dark.value)).props(
+            'flat round dense aria-label="Light or dark"'
+        )
+        if desk.signed_in:
+            show(Markup('<form method="post" action="{}"><button>Sign out</button></form>').format(url("sign-out")))
+    with ui.left_drawer().props("width=210 breakpoint=800").classes("side") as drawer:
+        show(_list_places(title, near))
+    menu.on_click(drawer.toggle)
+    if collection is not None and known is None:
+        raise NotFound("collection", collection)
+
+
+def _list_places(title: str, collection: str | None) -> Markup:
+    lines = Markup("")
+    for name, icon, address, is_inside in _PLACES:
+        if is_inside and collection is None:
+            continue
+        target = url("c", collection, address) if is_inside else url(address)
+        current = Markup(' aria-current="page"') if name == title else ""
+        lines += Markup('<li><a href="{}"{}><i class="material-icons" aria-hidden="true">{}</i>{}</a></li>').format(
+            target, current, icon, name
+        )
+    return Markup('<nav aria-label="Pages"><ul>{}</ul></nav>').format(lines)
+
+
+def _say(error: SharpwaveError) -> None:
+    title = "Not found" if isinstance(error, NotFound) else "That did not work"
+    with ui.column().classes("content"):
+        show(Markup('<h1>{}</h1><p class="empty">{}</p>').format(title, error.message))
+        show(link("To the overview", f"{ROOT}/"))
+
+
+def _complain(message: str) -> None:
+    ui.notify(message, type="negative", multi_line=True, close_button="Close", timeout=0)
+
+
+def _ask_to_sign_in() -> None:
+    request = ui.context.client.request
+    back = request.url.path if request else f"{ROOT}/"
+    with ui.dialog(value=True).props("persistent"), ui.card():
+        ui.label("The session has ended. Sign in again to go on from here.")
+        ui.button("Sign in", on_click=lambda: ui.navigate.to(url("sign-in", next=back)))

@@ -1,0 +1,7 @@
+"""The pages of the dashboard, one a file."""
+
+from __future__ import annotations
+
+from service.dashboard.pages import ask, documents, jobs, keys, notes, overview, passages, questions, settings
+
+__all__ = ["ask", "documents", "jobs", "keys", "notes", "overview", "passages", "questions", "settings"]
