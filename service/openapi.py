@@ -33,6 +33,7 @@ TAGS = {
     "corrections": "Phrases merged and split, facts taken out, and all of it undone.",
     "queries": "The questions that were asked, and how each was answered.",
     "notes": "What was noted while questions were answered.",
+    "openai": "The shapes of OpenAI: each collection is a model that answers from its memory.",
     "keys": "Who may ask, and for what.",
     "passages": "What is retrieved: pieces of documents.",
 }

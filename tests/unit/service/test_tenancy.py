@@ -20,13 +20,14 @@ from pydantic import SecretStr
 from sqlalchemy import insert, select
 
 from memory_graph.database import Database
+from memory_graph.store.correcting import NewCorrection, correct
 from memory_graph.store.jobs import NewItem
 from memory_graph.store.notes import NewNote, add_notes
 from memory_graph.store.purges import request_purge
 from memory_graph.store.retention import Rule, put_rule
 from memory_graph.store.rows import now
+from memory_graph.tables import facts, metadata, notes, passages, phrases, queries
 from memory_graph.tables import keys as keys_table
-from memory_graph.tables import metadata, notes, passages, queries
 from retrieval.testing import HashEmbedder, ScriptedGenerator
 from service.access import ANYONE, Scope
 from service.app import create_app
@@ -44,6 +45,7 @@ class Ask:
 
     scopes: tuple[Scope, ...]
     body: Any = None
+    query: Mapping[str, str] | None = None
     files: bool = False
     unbound: bool = False  # not for keys that are bound
     endless: bool = False  # the response goes on until a job ends
@@ -56,7 +58,7 @@ LOOK, WRITE, FOLLOW, ADMIN = (
     Ask(scopes=("admin",)),
 )
 PUBLIC = {"GET /healthz", "GET /readyz"}
-HIDDEN = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/static-offline-docs"}
+HIDDEN = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/static-offline-docs", "/mcp"}  # test_mcp.py has the last
 IN = "/v1/collections/{collection}"
 ROUTES: dict[str, Ask] = {
     "GET /v1/collections": FOLLOW,
@@ -94,6 +96,26 @@ ROUTES: dict[str, Ask] = {
     "POST /v1/keys": Ask(scopes=("admin",), body={"name": "k", "scopes": ["read"], "collections": ["{collection}"]}),
     "POST /v1/keys/{key_id}/rotate": ADMIN,
     "DELETE /v1/keys/{key_id}": ADMIN,
+    "POST /v1/queries/{query_id}/feedback": Ask(scopes=("read",), body={"rating": 1}),
+    f"GET {IN}/export": LOOK,
+    f"GET {IN}/phrases": LOOK,
+    f"GET {IN}/phrases/{{phrase_id}}": LOOK,
+    f"GET {IN}/facts": LOOK,
+    f"GET {IN}/facts/{{fact_id}}": LOOK,
+    f"GET {IN}/graph": Ask(scopes=("read",), query={"phrase": "{phrase_id}"}),
+    f"GET {IN}/path": Ask(scopes=("read",), query={"from": "{phrase}", "to": "{phrase} Oster"}),
+    f"GET {IN}/communities": LOOK,
+    f"GET {IN}/stats": LOOK,
+    f"POST {IN}/corrections": Ask(scopes=("write",), body={"kind": "merge", "names": ["Bram"], "into": "Bram Oster"}),
+    f"GET {IN}/corrections": LOOK,
+    f"DELETE {IN}/corrections/{{correction_id}}": WRITE,
+    "GET /v1/audit": ADMIN,
+    "GET /metrics": ADMIN,
+    "GET /v1/models": LOOK,
+    "GET /v1/models/{model}": LOOK,
+    "POST /v1/chat/completions": Ask(
+        scopes=("read",), body={"model": "{model}", "messages": [{"role": "user", "content": SECRET}]}
+    ),
 }
 UNKNOWN = {
     "collection": "tenant-none",
@@ -105,6 +127,11 @@ UNKNOWN = {
     "note_id": "987654323",
     "name": "no-rule",
     "key_id": "f" * 16,
+    "phrase": "nobody at all",
+    "phrase_id": "987654324",
+    "fact_id": "987654325",
+    "correction_id": "987654326",
+    "model": "sharpwave/tenant-none",
 }
 
 
@@ -125,8 +152,9 @@ class World:
             method,
             _fill(path, ids),
             json=_fill(how.body, ids),
+            params=_fill(how.query, ids),
             files=[("files", ("a.txt", b"text"))] if how.files else None,
-            headers={} if key is None else {"Authorization": f"Bearer {key}"},
+            headers={"X-Request-Id": "same"} | ({} if key is None else {"Authorization": f"Bearer {key}"}),
         )
 
 
@@ -143,7 +171,8 @@ def _seen(response: httpx.Response, ids: Mapping[str, str]) -> tuple[int, str, d
     text = re.sub(r'"used_at":("[^"]*"|null)', "", response.text)
     for name, value in ids.items():
         text = text.replace(f"'{value}'", f"<{name}>")
-    headers = {name: value for name, value in response.headers.items() if name not in ("content-length", "ratelimit")}
+    others = ("content-length", "ratelimit", "etag")
+    headers = {name: value for name, value in response.headers.items() if name not in others}
     return response.status_code, text, headers
 
 
@@ -160,6 +189,12 @@ def _settle(database: Database, name: str, secret: str) -> dict[str, str]:
         answered = {"id": query_id, "answer": secret, "found": True, "milliseconds": 1, "trace": {}}
         connection.execute(insert(queries).values(answered | written))
         add_notes(connection, [NewNote(query_id=query_id, text=secret, passage_ids=[passage_id], **written)])
+        phrase_id = connection.scalar(select(phrases.c.id).where(phrases.c.collection_id == collection.id))
+        what = {"names": ["Bram"], "into": f"{secret} Oster"}
+        correction = correct(
+            connection, collection.id, NewCorrection(kind="merge", what=what, reason=secret, made_by=secret)
+        )
+        fact_id = connection.scalar(select(facts.c.id).where(facts.c.collection_id == collection.id))
         note_id = connection.scalar(select(notes.c.id).where(notes.c.collection_id == collection.id))
         purge_id = request_purge(connection, collection.id, 1)
         put_rule(connection, collection.id, Rule(name=f"{name}-rule", max_age_days=9_000))
@@ -175,6 +210,11 @@ def _settle(database: Database, name: str, secret: str) -> dict[str, str]:
         "note_id": str(note_id),
         "name": f"{name}-rule",
         "key_id": key.id,
+        "phrase": secret,
+        "phrase_id": str(phrase_id),
+        "fact_id": str(fact_id),
+        "correction_id": str(correction.id),
+        "model": f"sharpwave/{name}",
     }
 
 
@@ -212,7 +252,8 @@ def _rows(database: Database) -> dict[str, list[Any]]:
         return {
             table.name: sorted(map(repr, connection.execute(select(table)).all()))
             for table in metadata.sorted_tables
-            if table.name not in ("keys", "key_spending", "workers")  # the moments of their last use
+            # The moments of last use, and the refusals that are written down.
+            if table.name not in ("keys", "key_spending", "workers", "audit")
         }
 
 
