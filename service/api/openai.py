@@ -78,9 +78,12 @@ async def complete(body: ChatIn, parts: Parts, caller: Asking, request: Request)
     async def prepare() -> Standing:
         return await make_standing(question, earlier, parts.generator)
 
-    standing = await unless_gone(request, prepare())
-    if standing is None:
-        return Response(status_code=_CLIENT_GONE)
+    # A bill of its own: what the rewriting took is charged whatever becomes of the answer.
+    with parts.keys.bill(caller) as bill:
+        standing = await unless_gone(request, prepare())
+        if standing is None:
+            return Response(status_code=_CLIENT_GONE)
+        bill.usage = standing.usage
     wanted, searcher, generator = body.request_for(standing.text), parts.searcher, parts.generator
     if body.stream:
         # The search comes before the stream begins, so that its errors still have a status of their own.
@@ -91,7 +94,7 @@ async def complete(body: ChatIn, parts: Parts, caller: Asking, request: Request)
         asked = await unless_gone(request, work)
         if asked is None:
             return Response(status_code=_CLIENT_GONE)
-        bill.usage = standing.tell(asked).usage
+        bill.usage = asked.usage
     return chat.conclude(asked, standing)
 
 
@@ -123,8 +126,8 @@ class _Chat:
             with self._parts.keys.bill(self._caller) as bill:
                 while not (await asyncio.wait({work}, timeout=KEEP_ALIVE_S))[0]:
                     yield b": the answer is being made\n\n"
+                bill.usage = work.result().usage
                 asked, told = self._log(work.result(), standing)
-                bill.usage = asked.usage
             yield self._chunk({"content": asked.answer.text})
             last = {"annotations": self._annotate(asked)}
             yield self._chunk(last, finish_reason=finish_reason(asked), sharpwave=told)
