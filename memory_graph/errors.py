@@ -4,6 +4,7 @@
 
     SharpwaveError
     ├── InvalidInput              the caller's value is wrong; names the field and the fix
+    │   └── Unsupported           a parameter that means nothing here
     ├── NotFound                  a collection, document, phrase, job or query that is not there
     ├── Forbidden                 the caller may not do this
     ├── Conflict                  it exists already, or is in the wrong state
@@ -55,6 +56,12 @@ class InvalidInput(SharpwaveError):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
         self.field = field
+
+
+class Unsupported(InvalidInput):
+    """A parameter that other services know and that means nothing here, or a value of one."""
+
+    code = "unsupported_parameter"
 
 
 class NotFound(SharpwaveError):

@@ -9,6 +9,8 @@ from typing import Any
 from memory_graph.errors import GeneratorOutputInvalid
 from memory_graph.types import Usage
 
+CUT = "the reply was cut at the token limit before it was complete"
+
 
 def read_choice(reply: object, part: str) -> tuple[Any, str]:
     """Return the first choice and its text; ``part`` is ``message``, or ``delta`` in a stream."""
@@ -56,4 +58,4 @@ def read_usage(reply: object, default: Usage | None = None) -> Usage:
 def require_whole(finish_reason: str, schema: Mapping[str, Any] | None, usage: Usage) -> None:
     """Refuse a reply under a schema that the token limit cut: ``GeneratorOutputInvalid``, with what it cost."""
     if finish_reason == "length" and schema is not None:
-        raise GeneratorOutputInvalid("the reply was cut at the token limit before it was complete", usage)
+        raise GeneratorOutputInvalid(CUT, usage)

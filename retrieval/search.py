@@ -227,6 +227,11 @@ class Searcher:
             if request.rerank == "cross":
                 chained = request.mode == "graph" and reason != "empty_graph"
                 ranked = self._read_again(view, request.query, ranked, stages, chained)
+        elif request.filter:
+            with read() as connection:
+                filter_documents(
+                    connection, collection_id, request.filter
+                )  # what makes no sense is refused all the same
         with stages.measure("read") as detail, read() as connection:
             if request.fold:
                 first = partial(self._first, view, query, request, allowed, ranked)

@@ -106,8 +106,14 @@ class Needs:
         _check_reach(parts, caller, named)
         if self._unbound and caller.collections is not None:
             raise Forbidden("this key is bound to collections; this needs one that is not")
-        if self._spends and caller.tokens_left is not None and caller.tokens_left <= 0:
-            raise QuotaSpent(f"this key has spent its {caller.tokens_per_day} tokens of today (UTC)")
+        if self._spends:
+            check_quota(caller)
+
+
+def check_quota(caller: Caller) -> None:
+    """Refuse a key that has no tokens of the generator left today. Errors: ``QuotaSpent``."""
+    if caller.tokens_left is not None and caller.tokens_left <= 0:
+        raise QuotaSpent(f"this key has spent its {caller.tokens_per_day} tokens of today (UTC)")
 
 
 def _check_reach(parts: Services, caller: Caller, named: Mapping[str, Any]) -> None:

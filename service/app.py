@@ -14,6 +14,7 @@ from uuid import uuid4
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.routing import Route
 
 from ingest.jobs import JobQueue
 from memory_graph.database import Database
@@ -38,6 +39,7 @@ from service.api import (
     keys,
     metrics,
     notes,
+    openai,
     passages,
     queries,
     recall,
@@ -49,8 +51,10 @@ from service.dashboard.door import Door
 from service.errors import install_handlers
 from service.etags import Etags
 from service.key_ring import KeyRing
+from service.mcp_endpoint import McpEndpoint
 from service.metrics import Metrics
 from service.observed_generator import ObservedGenerator
+from service.openai_errors import OpenAIErrors
 from service.openapi import install_description, operation_id
 from service.pulse import Pulse
 from service.query_log import QueryLog
@@ -88,6 +92,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        from service.mcp_server import open_mcp  # imported late, as that module says
+
         _make_room(settings)
         traces = start_tracing(settings, "api")
         database = await to_thread(open_database, settings)
@@ -109,7 +115,8 @@ def create_app(
         await to_thread(parts.searcher.warm)
         parts.views.follow()
         loading = create_task(parts.generator.check())
-        yield
+        async with open_mcp(parts) as app.state.mcp:
+            yield
         # First what would be lost: closing the rest may take longer than there is time.
         await to_thread(app.state.pulse.stop)
         await to_thread(parts.query_log.stop)
@@ -153,14 +160,17 @@ def create_app(
         keys,
         audit,
         metrics,
+        openai,
     ):
         app.include_router(module.router)
+    app.router.routes.append(Route("/mcp", endpoint=McpEndpoint(), methods=["POST"]))
     # Added from the inside out: the last one sees a request first.
     app.add_middleware(Door)
     app.add_middleware(Etags)
     app.add_middleware(Repeats)
     app.add_middleware(Admission, settings=settings)  # within the gate: who may not ask takes nobody's place
     app.add_middleware(Gate, settings=settings)
+    app.add_middleware(OpenAIErrors)  # outermost: what any of the others refuses must be understood too
     app.add_middleware(Farewell, closing=app.state.closing)
     app.add_middleware(Watch, metrics=counted)
     app.add_middleware(RequestIds)

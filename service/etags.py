@@ -6,11 +6,10 @@ cheaply; ``If-None-Match`` with that tag gets 304 without a body.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -78,7 +77,7 @@ def document_tag(connection: Connection, collection_id: int, key: str) -> str | 
     return None if row is None else tag_of(row, copies_of(connection, collection_id, key))
 
 
-def tag_of(document: Mapping[str, Any], copies: Sequence[Copy]) -> str:
+def tag_of(document: RowMapping, copies: Sequence[Copy]) -> str:
     """Return the tag of a document: of its row, of the commit that wrote it, and of what it is a copy of."""
     return f'"{hash_text(str(document["id"]), str(document["version"]), *map(repr, copies))}"'
 

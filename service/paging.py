@@ -77,7 +77,7 @@ def _read_part(kind: type, part: Any) -> Any:
         if moment.tzinfo is None:
             raise ValueError("no zone")
         return moment
-    if type(part) is not kind or (kind is int and not 0 <= part <= MAX_ID):
+    if type(part) is not kind or (isinstance(part, int) and not 0 <= part <= MAX_ID):
         raise ValueError("another type")
     if kind is str and _UNSTORABLE.search(part):
         raise ValueError("a character that no row holds")

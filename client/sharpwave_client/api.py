@@ -55,6 +55,9 @@ class Api:
     list_purges = Method(keeping.list_purges)
     purges = Paged(keeping.list_purges)
     get_purge = Method(keeping.get_purge)
+    list_audit = Method(keeping.list_audit)
+    audit = Paged(keeping.list_audit)
+
     list_keys = Method(keeping.list_keys)
     keys = Paged(keeping.list_keys)
     create_key = Method(keeping.create_key)

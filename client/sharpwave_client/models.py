@@ -331,6 +331,19 @@ class Purge(Model):
     finished_at: datetime | None = None
 
 
+class AuditEntry(Model):
+    id: int
+    at: datetime
+    actor_id: str
+    actor_name: str
+    action: str
+    collection: str | None = None
+    target: str
+    request_id: str | None = None
+    detail: JsonObject = Field(default_factory=dict)
+    outcome: str
+
+
 class RetentionRule(Model):
     name: str
     collection: str

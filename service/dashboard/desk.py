@@ -12,16 +12,13 @@ from fastapi import FastAPI, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from memory_graph.errors import SharpwaveError
 from service.access import Caller, Needs, get_caller
 from service.dashboard.sessions import Sessions
 from service.services import Services, get_services
 
 
-class SessionOver(SharpwaveError):
+class SessionOver(Exception):
     """The session has ended: its hours are over, or its key is no more."""
-
-    code = "session_over"
 
 
 class Desk:
@@ -53,7 +50,7 @@ class Desk:
             return self._caller
         session = self._sessions.read(self._token)
         if session is None:
-            raise SessionOver("The session has ended. Sign in again.")
+            raise SessionOver
         return session.caller
 
     async def call(self, endpoint: Callable[..., Any], **given: Any) -> Any:

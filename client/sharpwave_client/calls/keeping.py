@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from sharpwave_client.call import Call, into, listed, nothing, paged, write_key
-from sharpwave_client.models import Forgotten, Key, NewKey, Page, Purge, RetentionRule
+from sharpwave_client.models import AuditEntry, Forgotten, Key, NewKey, Page, Purge, RetentionRule
 
 AgeOf: TypeAlias = Literal["learned", "occurred"]
 Scope: TypeAlias = Literal["read", "write", "admin"]
@@ -66,6 +66,19 @@ def list_purges(*, cursor: str | None = None, limit: int = 50) -> Call[Page[Purg
 def get_purge(purge_id: int) -> Call[Purge]:
     """Return a purge: which steps are done, and what it waits for."""
     return Call(method="GET", route="/v1/purges/{purge_id}", path={"purge_id": purge_id}, read=into(Purge))
+
+
+def list_audit(
+    *,
+    collection: str | None = None,
+    action: str | None = None,
+    document_id: str | None = None,
+    cursor: str | None = None,
+    limit: int = 100,
+) -> Call[Page[AuditEntry]]:
+    """List who changed what, the newest first; ``document_id`` needs ``collection``."""
+    params = {"collection": collection, "action": action, "document_id": document_id, "cursor": cursor, "limit": limit}
+    return Call(method="GET", route="/v1/audit", params=params, read=paged(AuditEntry, "entries"))
 
 
 def list_keys(*, cursor: str | None = None, limit: int = 100) -> Call[Page[Key]]:

@@ -18,7 +18,7 @@ def all_kinds(kind: type[SharpwaveError] = SharpwaveError) -> list[type[Sharpwav
 def make(kind: type[SharpwaveError]) -> SharpwaveError:
     if kind is UnreadableDocument:
         return kind("name", "empty", "message")  # type: ignore[call-arg]
-    if kind in (InvalidInput, NotFound):
+    if kind is NotFound or issubclass(kind, InvalidInput):
         return kind("one", "two")  # type: ignore[call-arg]
     return kind("message")
 
