@@ -79,6 +79,6 @@ def _read_part(kind: type, part: Any) -> Any:
         return moment
     if type(part) is not kind or (isinstance(part, int) and not 0 <= part <= MAX_ID):
         raise ValueError("another type")
-    if kind is str and _UNSTORABLE.search(part):
+    if isinstance(part, str) and _UNSTORABLE.search(part):
         raise ValueError("a character that no row holds")
     return part

@@ -112,8 +112,9 @@ def _passage(
 ) -> PassageRecord:
     same = ("ordinal", "text", "heading", "page", "start", "end", "text_hash", "twin", "made_by")
     fields = {name: row._mapping[name] for name in same}
-    found = {"mentions": tuple(named), "facts": tuple(stated), "original": original}
-    return PassageRecord(**fields, vector=_base64(row.vector), **found)
+    return PassageRecord(
+        **fields, vector=_base64(row.vector), mentions=tuple(named), facts=tuple(stated), original=original
+    )
 
 
 def _signatures(connection: Connection, rows: Sequence[RowMapping]) -> dict[int, SignatureRecord]:
@@ -223,7 +224,9 @@ def _corrections(connection: Connection, cid: int) -> Iterator[CorrectionRecord]
     same = ("reason", "state", "made_by", "created_at", "passages", "undone_by", "undone_at")
     for rows in _parts(connection, query):
         for row in rows:
-            meant = {name: tuple(said) if isinstance(said, list) else said for name, said in row.what.items()}
+            meant: dict[str, Any] = {
+                name: tuple(said) if isinstance(said, list) else said for name, said in row.what.items()
+            }
             yield CorrectionRecord(
                 correction=row.kind,
                 what=MeantRecord(**meant) if meant else None,

@@ -33,7 +33,7 @@ from service.access import ANYONE, Scope
 from service.app import create_app
 from service.keys import WantedKey, make_key, revoke, split_key
 from service.settings import Settings
-from tests.unit.factories import commit_documents, correct, learn_document, new_collection, new_job
+from tests.unit.factories import commit_documents, learn_document, new_collection, new_job
 
 OWN, OTHER = "tenant-own", "tenant-other"
 SECRET = "Zebulon"  # stands in every text of the other tenant
@@ -49,7 +49,6 @@ class Ask:
     files: bool = False
     unbound: bool = False  # not for keys that are bound
     endless: bool = False  # the response goes on until a job ends
-    counting: bool = False  # what it shows changes with every request
 
 
 LOOK, WRITE, FOLLOW, ADMIN = (
@@ -82,18 +81,6 @@ ROUTES: dict[str, Ask] = {
     f"GET {IN}/notes": LOOK,
     f"DELETE {IN}/notes/{{note_id}}": WRITE,
     f"GET {IN}/passages/{{passage_id}}": LOOK,
-    f"GET {IN}/export": LOOK,
-    f"GET {IN}/phrases": Ask(scopes=("read",), query={"q": "li"}),
-    f"GET {IN}/phrases/{{phrase_id}}": LOOK,
-    f"GET {IN}/facts": LOOK,
-    f"GET {IN}/facts/{{fact_id}}": LOOK,
-    f"GET {IN}/graph": Ask(scopes=("read",), query={"phrase": "{phrase_id}"}),
-    f"GET {IN}/path": Ask(scopes=("read",), query={"from": "{subject}", "to": "Bram Oster"}),
-    f"GET {IN}/communities": LOOK,
-    f"GET {IN}/stats": LOOK,
-    f"GET {IN}/corrections": LOOK,
-    f"POST {IN}/corrections": Ask(scopes=("write",), body={"kind": "merge", "names": ["Bram"], "into": "B"}),
-    f"DELETE {IN}/corrections/{{correction_id}}": WRITE,
     "GET /v1/purges": FOLLOW,
     "GET /v1/purges/{purge_id}": FOLLOW,
     "GET /v1/jobs": FOLLOW,
@@ -105,9 +92,6 @@ ROUTES: dict[str, Ask] = {
     "DELETE /v1/jobs/{job_id}": WRITE,
     "GET /v1/queries": LOOK,
     "GET /v1/queries/{query_id}": LOOK,
-    "POST /v1/queries/{query_id}/feedback": Ask(scopes=("read",), body={"rating": 1}),
-    "GET /v1/audit": ADMIN,
-    "GET /metrics": Ask(scopes=("admin",), counting=True),
     "GET /v1/keys": ADMIN,
     "POST /v1/keys": Ask(scopes=("admin",), body={"name": "k", "scopes": ["read"], "collections": ["{collection}"]}),
     "POST /v1/keys/{key_id}/rotate": ADMIN,
@@ -141,10 +125,6 @@ UNKNOWN = {
     "purge_id": "987654321",
     "passage_id": "987654322",
     "note_id": "987654323",
-    "phrase_id": "987654324",
-    "fact_id": "987654325",
-    "subject": "nobody",
-    "correction_id": "987654326",
     "name": "no-rule",
     "key_id": "f" * 16,
     "phrase": "nobody at all",
@@ -153,10 +133,6 @@ UNKNOWN = {
     "correction_id": "987654326",
     "model": "sharpwave/tenant-none",
 }
-
-
-# Those of the request itself, and the tag, which follows from the body with its moments.
-OWN_HEADERS = {"content-length", "ratelimit", "x-request-id", "etag"}
 
 
 @dataclass(kw_only=True)
@@ -175,7 +151,6 @@ class World:
         return self.client.request(
             method,
             _fill(path, ids),
-            params=_fill(how.query, ids),
             json=_fill(how.body, ids),
             params=_fill(how.query, ids),
             files=[("files", ("a.txt", b"text"))] if how.files else None,
@@ -192,8 +167,8 @@ def _fill(value: Any, ids: Mapping[str, str]) -> Any:
 
 
 def _seen(response: httpx.Response, ids: Mapping[str, str]) -> tuple[int, str, dict[str, str]]:
-    """Return what a client sees, without the ids that it sent itself, the request's own, and when it was seen."""
-    text = re.sub(r'"(used_at|request_id)":("[^"]*"|null)', "", response.text)
+    """Return what a client sees, without the ids that it sent itself, and without when it was seen."""
+    text = re.sub(r'"used_at":("[^"]*"|null)', "", response.text)
     for name, value in ids.items():
         text = text.replace(f"'{value}'", f"<{name}>")
     others = ("content-length", "ratelimit", "etag")
@@ -207,10 +182,7 @@ def _settle(database: Database, name: str, secret: str) -> dict[str, str]:
     commit_documents(database, collection.id, learn_document(f"{name}-document", f"{secret} likes Bram.", title=secret))
     new_job(database, [NewItem(kind="document", name=secret, size=1)], job_id=f"{name}-job", collection=name)
     query_id = f"{name}-query"
-    correction = correct(database, collection.id, "merge", names=["Bram"], into="Bram Oster")
     with database.write() as connection:
-        phrase_id = connection.scalar(select(phrases.c.id).where(phrases.c.collection_id == collection.id))
-        fact_id = connection.scalar(select(facts.c.id).where(facts.c.collection_id == collection.id))
         passage_id = connection.scalar(select(passages.c.id).where(passages.c.collection_id == collection.id))
         assert passage_id is not None
         written = {"collection_id": collection.id, "version": 1, "created_at": now(), "question": secret}
@@ -236,10 +208,6 @@ def _settle(database: Database, name: str, secret: str) -> dict[str, str]:
         "purge_id": str(purge_id),
         "passage_id": str(passage_id),
         "note_id": str(note_id),
-        "phrase_id": str(phrase_id),
-        "fact_id": str(fact_id),
-        "subject": secret,
-        "correction_id": str(correction.id),
         "name": f"{name}-rule",
         "key_id": key.id,
         "phrase": secret,
@@ -307,8 +275,7 @@ def test_another_tenant_is_as_nobody(world: World, route: str) -> None:
             continue  # it may
         answer = world.ask(route, world.other, key)
         said = _seen(answer, world.other)
-        if not how.counting:
-            assert said == _seen(world.ask(route, UNKNOWN, key), UNKNOWN), kind
+        assert said == _seen(world.ask(route, UNKNOWN, key), UNKNOWN), kind
         leaked = [one for one in (SECRET, OTHER, world.other["key_id"]) if one in said[1]]
         assert leaked == [], kind
         if not kind.endswith("bound"):
