@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 from uuid import uuid4
 
 from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
@@ -36,6 +37,8 @@ APPLICATION = "sharpwave"
 # changes only when the order of a workflow's steps does, and then the queue is drained first.
 APPLICATION_VERSION = "ingest-1"
 PRIORITIES = {"high": 1, "normal": NORMAL, "low": 9}
+# Called with the transaction of a change to a job, and the job's id.
+Noted: TypeAlias = Callable[[Connection, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,7 @@ class JobQueue:
         max_tokens: int | None = None,
         duplicates: Policy = "link",
         priority: int = NORMAL,
-        noted: Callable[[Connection, str], None] | None = None,
+        noted: Noted | None = None,
         check: Callable[[Connection, int], None] | None = None,
     ) -> Submission:
         """Queue a job, or go on with the unfinished one of an equal ``fingerprint``.
@@ -114,15 +117,17 @@ class JobQueue:
                 noted(connection, job_id)
         return Submission(job_id=job_id, resumed=False)
 
-    def resume(self, job_id: str) -> None:
+    def resume(self, job_id: str, *, noted: Noted | None = None) -> None:
         """Queue a failed job again for what it has left. Errors: ``NotFound``; ``Conflict`` if it did not fail."""
         with self._database.write() as connection:
             head = job_store.job_head(connection, job_id, lock=True)
             if head["state"] != "failed":
                 raise Conflict(f"only a failed job can be resumed; job {job_id} is {head['state']}")
             self._run_again(connection, job_id)
+            if noted is not None:
+                noted(connection, job_id)
 
-    def retry(self, job_id: str) -> int:
+    def retry(self, job_id: str, *, noted: Noted | None = None) -> int:
         """Queue a job that ended again for its failed items; return how many are tried again.
 
         Errors: ``NotFound``; ``Conflict`` if it has not ended, or nothing of it can be tried again.
@@ -135,9 +140,11 @@ class JobQueue:
             if not items:
                 raise Conflict(f"job {job_id} has no failed item that can be tried again")
             self._run_again(connection, job_id)
+            if noted is not None:
+                noted(connection, job_id)
         return items
 
-    def cancel(self, job_id: str) -> None:
+    def cancel(self, job_id: str, *, noted: Noted | None = None) -> None:
         """End a job, or give up a failed one: what it has committed stays, the rest is dropped, staged texts too.
 
         Errors: ``NotFound``; ``Conflict`` if it has succeeded or was cancelled already.
@@ -147,9 +154,11 @@ class JobQueue:
             begun = shares.list_shares(connection, job_id) or [Share(job_id=job_id, number=1)]
             if not job_store.end_job(connection, job_id, "cancelled"):
                 raise Conflict(f"only an unfinished or failed job can be cancelled; job {job_id} is {head['state']}")
+            if noted is not None:
+                noted(connection, job_id)
         self._client.cancel_workflows([workflow_id(job_id, head["runs"], one.number, one.turn) for one in begun])
 
-    def remove(self, job_id: str) -> None:
+    def remove(self, job_id: str, *, noted: Noted | None = None) -> None:
         """Remove a job that ended, with its items and the texts held of those that failed; what it learned stays.
 
         Errors: ``NotFound``; ``Conflict`` if it has not ended.
@@ -159,6 +168,8 @@ class JobQueue:
             if head["state"] in job_store.UNFINISHED:
                 raise Conflict(f"job {job_id} is {head['state']}; cancel it first")
             retrying.remove_job(connection, job_id)
+            if noted is not None:
+                noted(connection, job_id)
 
     def give_way(self, share: Share) -> None:
         """Queue a share again, behind jobs of higher priority; doing so twice is the same as once."""

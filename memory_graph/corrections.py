@@ -34,6 +34,10 @@ class Found:
         """The keys of all names, those that only facts name too."""
         return {*self.mentions, *(end for fact in self.facts for end in (fact[0], fact[2]))}
 
+    def vectors_belong(self) -> bool:
+        """Whether all that has a vector is among what was found."""
+        return self.embedded_names <= self.names and self.embedded_facts <= set(self.facts)
+
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
         return {

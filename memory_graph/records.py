@@ -1,7 +1,8 @@
 """A collection as a file holds it: one record a line, by names that mean the same in every database.
 
 A header comes first, then each document followed by its passages, then vectors of phrases and facts, notes, retention
-rules, and at last an end that counts them. Vectors are base64 of float16, little endian. Nothing here names a row's id.
+rules, corrections, and at last an end that counts them. Vectors are base64 of float16, little endian. Nothing names a
+row's id.
 """
 
 from __future__ import annotations
@@ -51,10 +52,21 @@ class DocumentRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OriginalRecord:
+    """What was found in a passage, before corrections; of its names and facts, those that have vectors."""
+
+    mentions: tuple[tuple[str, str, int], ...]
+    facts: tuple[tuple[str, str, str], ...]
+    embedded_names: tuple[str, ...]
+    embedded_facts: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PassageRecord:
     """A passage of the document before it.
 
-    ``mentions`` are (phrase's key, surface, count), ``facts`` (subject's key, predicate, object's key).
+    ``mentions`` are (phrase's key, surface, count), ``facts`` (subject's key, predicate, object's key): as corrections
+    leave them. ``original`` is what was found, of a passage that corrections touch.
     """
 
     kind: Literal["passage"] = "passage"
@@ -70,6 +82,7 @@ class PassageRecord:
     vector: str
     mentions: tuple[tuple[str, str, int], ...]
     facts: tuple[tuple[str, str, str], ...]
+    original: OriginalRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +129,36 @@ class RuleRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeantRecord:
+    """What a correction says; each kind has its own fields."""
+
+    names: tuple[str, ...] | None = None
+    name: str | None = None
+    into: str | None = None
+    surface: str | None = None
+    subject: str | None = None
+    predicate: str | None = None
+    object: str | None = None
+    documents: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectionRecord:
+    """A correction, standing or not, in the order in which they were made; one that is forgotten says nothing."""
+
+    kind: Literal["correction"] = "correction"
+    correction: Literal["merge", "split", "retract"]
+    what: MeantRecord | None
+    reason: str
+    state: Literal["active", "undone", "forgotten"]
+    made_by: str
+    created_at: datetime
+    passages: int
+    undone_by: str | None
+    undone_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndRecord:
     """The last line: how many records of each kind came before. A file without it was cut short."""
 
@@ -124,5 +167,13 @@ class EndRecord:
 
 
 Record: TypeAlias = (
-    HeaderRecord | DocumentRecord | PassageRecord | PhraseRecord | FactRecord | NoteRecord | RuleRecord | EndRecord
+    HeaderRecord
+    | DocumentRecord
+    | PassageRecord
+    | PhraseRecord
+    | FactRecord
+    | NoteRecord
+    | RuleRecord
+    | CorrectionRecord
+    | EndRecord
 )

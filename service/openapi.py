@@ -18,6 +18,7 @@ from service import request_ids
 from service.auth import PUBLIC
 from service.errors import EDGE_CODES, PROBLEM, status_of
 from service.examples import example_of
+from service.openai_errors import CHAT, MODELS
 from service.repeats import HEADER as REPEAT_HEADER
 from service.repeats import REPLAYED, is_repeatable
 
@@ -63,6 +64,25 @@ PROBLEM_SHAPE: dict[str, Any] = {
         "request_id": {"type": "string", "description": "As in the header `X-Request-Id`"},
     },
 }
+OPENAI_ERROR_SHAPE: dict[str, Any] = {
+    "title": "OpenAIError",
+    "description": "Why a request was refused or failed, in OpenAI's shape.",
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": "string", "description": "OpenAI's where it has one, else as in docs/errors.md"},
+            },
+        }
+    },
+}
+OPENAI_ROUTES = (CHAT, MODELS)
 REQUEST_ID = {"schema": {"type": "string"}, "description": "The name of this request, in logs too"}
 
 
@@ -89,7 +109,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     shapes = components.setdefault("schemas", {})
     for replaced in ("HTTPValidationError", "ValidationError"):
         shapes.pop(replaced, None)
-    shapes["Problem"] = PROBLEM_SHAPE
+    shapes |= {"Problem": PROBLEM_SHAPE, "OpenAIError": OPENAI_ERROR_SHAPE}
     components["headers"] = {request_ids.HEADER: REQUEST_ID}
     components["securitySchemes"] = {
         SECURITY: {"type": "http", "scheme": "bearer", "description": "A key; needed unless the service is open"}
@@ -139,6 +159,8 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any], shape
         _tagged(operation)
     for status in sorted(_refusals(path, method, operation)):
         responses.setdefault(str(status), _problem(status))
+    if path.startswith(OPENAI_ROUTES):
+        _speak_openai(responses)
     for status, response in responses.items():
         response.setdefault("headers", {})[request_ids.HEADER] = {"$ref": f"#/components/headers/{request_ids.HEADER}"}
         for kind, content in response.get("content", {}).items():
@@ -179,6 +201,14 @@ def _problem(status: int) -> dict[str, Any]:
         "description": f"A problem: {codes}",
         "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
+
+
+def _speak_openai(responses: dict[str, Any]) -> None:
+    """Say that the refusals have OpenAI's shape, whose wrong values are 400 (``service/openai_errors.py``)."""
+    responses.setdefault("400", responses.pop("422", None) or _problem(422))
+    for status, response in responses.items():
+        if not status.startswith(("2", "3")):
+            response["content"] = {JSON: {"schema": {"$ref": "#/components/schemas/OpenAIError"}}}
 
 
 def _tagged(operation: dict[str, Any]) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated, cast
+from typing import IO, Annotated, TypeAlias, cast
 from zlib import error as ZlibError
 
 from pydantic import Field, TypeAdapter, ValidationError
+from sqlalchemy import Connection
 
 from memory_graph.database import Database
 from memory_graph.errors import Conflict, InvalidInput
@@ -24,6 +25,7 @@ from memory_graph.store.collections import (
     get_collection,
     list_collections,
 )
+from memory_graph.store.correcting import list_corrections
 from memory_graph.store.exporting import export_records
 from memory_graph.store.importing import Import
 from service import __version__
@@ -34,6 +36,10 @@ MAX_LINE_BYTES = 256 * 2**20
 _BUFFER_BYTES = 1 << 16
 
 _RECORDS: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
+
+
+# Called with the transaction of an import at its end, the collection's name and how many records of each kind came.
+Noted: TypeAlias = Callable[[Connection, str, Mapping[str, int]], None]
 
 
 def export_lines(database: Database, name: str) -> Generator[bytes, None, None]:
@@ -76,6 +82,7 @@ def import_file(
     *,
     name: str | None = None,
     progress: Callable[[int], None] = lambda _: None,
+    noted: Noted = lambda *_: None,
 ) -> tuple[Collection, dict[str, int]]:
     """Make the collection that a file holds, under its own name or ``name``; return it with the counts.
 
@@ -85,7 +92,7 @@ def import_file(
     """
     try:
         with _opened(path, "rb", gzipped=path.suffix == ".gz") as file:
-            return _import(database, path, _lines(file), embedder, name, progress)
+            return _import(database, path, _lines(file), embedder, name, progress, noted)
     except (EOFError, ZlibError) as error:
         raise InvalidInput(str(path), f"is cut short or damaged: {error}") from error
     except OSError as error:
@@ -99,6 +106,7 @@ def _import(
     embedder: str,
     name: str | None,
     progress: Callable[[int], None],
+    noted: Noted,
 ) -> tuple[Collection, dict[str, int]]:
     header = _header(next(lines, (1, b""))[1], embedder)
     wanted = name or header.name
@@ -109,6 +117,8 @@ def _import(
             collection = get_collection(connection, wanted)
             if count_contents(connection, collection.id).documents:
                 raise Conflict(f"the collection {wanted!r} holds documents; choose another name with --collection")
+            if list_corrections(connection, collection.id, limit=1):
+                raise Conflict(f"the collection {wanted!r} holds corrections; choose another name with --collection")
         else:
             collection = create_collection(connection, wanted, header.description)
         if header.embedder:
@@ -120,6 +130,7 @@ def _import(
                 progress(number)
         if not taking.ended:
             raise InvalidInput(str(path), "is cut short: its last line, which counts the others, is missing")
+        noted(connection, wanted, taking.counts)
         return get_collection(connection, wanted), dict(taking.counts)
 
 

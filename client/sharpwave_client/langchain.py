@@ -34,7 +34,8 @@ class SharpwaveRetriever(BaseRetriever):
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
     ) -> list[Document]:
         if self.async_client is None:
-            return await super()._aget_relevant_documents(query, run_manager=run_manager)
+            documents: list[Document] = await super()._aget_relevant_documents(query, run_manager=run_manager)
+            return documents
         found = await self.async_client.search(self.collection, query, **self.options)
         return [_document(hit) for hit in found.hits]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -81,6 +81,22 @@ def correct(connection: Connection, collection_id: int, new: NewCorrection, embe
     made = connection.scalar(insert(corrections).values(values).returning(corrections.c.id))
     commit.finish()
     return get_correction(connection, collection_id, made or 0)
+
+
+def take_over(connection: Connection, collection_id: int, taken: Correction) -> None:
+    """Write a correction of another collection, whose passages come with what it made of them.
+
+    Errors: ``InvalidInput`` naming the field that makes no sense.
+    """
+    what = {}
+    if taken.state != "forgotten":
+        what = _checked(NewCorrection(kind=taken.kind, what=taken.what))
+    elif taken.what:
+        raise InvalidInput("what", "is not there of a correction that is forgotten")
+    if (taken.state == "undone") != (taken.undone_at is not None):
+        raise InvalidInput("undone_at", "tells when it was undone, and stands where it was")
+    values = {field.name: getattr(taken, field.name) for field in fields(taken) if field.name != "id"}
+    connection.execute(insert(corrections).values({**values, "collection_id": collection_id, "what": what}))
 
 
 def undo(

@@ -11,11 +11,14 @@ from sqlalchemy import Connection, Row, RowMapping, Select, and_, select
 
 from memory_graph.records import (
     FORMAT,
+    CorrectionRecord,
     DocumentRecord,
     EndRecord,
     FactRecord,
     HeaderRecord,
+    MeantRecord,
     NoteRecord,
+    OriginalRecord,
     PassageRecord,
     PhraseRecord,
     Record,
@@ -23,10 +26,12 @@ from memory_graph.records import (
     SignatureRecord,
 )
 from memory_graph.store.collections import Collection
+from memory_graph.store.originals import read_originals
 from memory_graph.store.reading import list_documents
 from memory_graph.store.retention import list_rules
 from memory_graph.store.rows import chunks
 from memory_graph.tables import (
+    corrections,
     documents,
     embeddings,
     fact_embeddings,
@@ -56,7 +61,7 @@ def export_records(connection: Connection, collection: Collection, made_by: str)
         version=collection.version,
         embedder=collection.embedder,
     )
-    for part in (_documents, _phrases, _facts, _notes, _rules):
+    for part in (_documents, _phrases, _facts, _notes, _rules, _corrections):
         for record in part(connection, collection.id):
             counts[record.kind] += 1
             yield record
@@ -71,13 +76,13 @@ def _documents(connection: Connection, cid: int) -> Iterator[DocumentRecord | Pa
         begun = None
         for passage_rows in _parts(connection, _passages_of(cid, [row["id"] for row in rows])):
             ids = [row.id for row in passage_rows]
-            named, stated = _mentions(connection, ids), _stated(connection, ids)
+            named, stated, aside = _mentions(connection, ids), _stated(connection, ids), _originals(connection, ids)
             for row in passage_rows:
                 while begun != row.document_id:
                     document = next(waiting)
                     begun = document["id"]
                     yield _document(document, signed)
-                yield _passage(row, named.get(row.id, []), stated.get(row.id, []))
+                yield _passage(row, named.get(row.id, []), stated.get(row.id, []), aside.get(row.id))
         for document in waiting:  # those without passages, behind the last that has some
             yield _document(document, signed)
         after = rows[-1]["id"]
@@ -99,10 +104,16 @@ def _document(row: RowMapping, signed: dict[int, SignatureRecord]) -> DocumentRe
     )
 
 
-def _passage(row: Row[Any], named: list[tuple[str, str, int]], stated: list[tuple[str, str, str]]) -> PassageRecord:
+def _passage(
+    row: Row[Any],
+    named: list[tuple[str, str, int]],
+    stated: list[tuple[str, str, str]],
+    original: OriginalRecord | None,
+) -> PassageRecord:
     same = ("ordinal", "text", "heading", "page", "start", "end", "text_hash", "twin", "made_by")
     fields = {name: row._mapping[name] for name in same}
-    return PassageRecord(**fields, vector=_base64(row.vector), mentions=tuple(named), facts=tuple(stated))
+    found = {"mentions": tuple(named), "facts": tuple(stated), "original": original}
+    return PassageRecord(**fields, vector=_base64(row.vector), **found)
 
 
 def _signatures(connection: Connection, rows: Sequence[RowMapping]) -> dict[int, SignatureRecord]:
@@ -141,6 +152,19 @@ def _stated(connection: Connection, passage_ids: Sequence[int]) -> dict[int, lis
         for passage_id, one, predicate, other in rows:
             found.setdefault(passage_id, []).append((one, predicate, other))
     return {passage_id: sorted(stated) for passage_id, stated in found.items()}
+
+
+def _originals(connection: Connection, passage_ids: Sequence[int]) -> dict[int, OriginalRecord]:
+    return {
+        passage_id: OriginalRecord(
+            mentions=tuple((key, surface, count) for key, (surface, count) in found.mentions.items()),
+            facts=tuple(found.facts),
+            embedded_names=tuple(sorted(found.embedded_names)),
+            embedded_facts=tuple(sorted(found.embedded_facts)),
+        )
+        for some in chunks(passage_ids)
+        for passage_id, found in read_originals(connection, some).items()
+    }
 
 
 def _phrases(connection: Connection, cid: int) -> Iterator[PhraseRecord]:
@@ -192,6 +216,19 @@ def _rules(connection: Connection, cid: int) -> Iterator[RuleRecord]:
     for rule in list_rules(connection, cid):
         days, condition = rule.max_age_days, dict(rule.filter)
         yield RuleRecord(name=rule.name, age_of=rule.age_of, max_age_days=days, filter=condition)
+
+
+def _corrections(connection: Connection, cid: int) -> Iterator[CorrectionRecord]:
+    query = select(corrections).where(corrections.c.collection_id == cid).order_by(corrections.c.id)
+    same = ("reason", "state", "made_by", "created_at", "passages", "undone_by", "undone_at")
+    for rows in _parts(connection, query):
+        for row in rows:
+            meant = {name: tuple(said) if isinstance(said, list) else said for name, said in row.what.items()}
+            yield CorrectionRecord(
+                correction=row.kind,
+                what=MeantRecord(**meant) if meant else None,
+                **{name: row._mapping[name] for name in same},
+            )
 
 
 def _parts(connection: Connection, query: Select[Any]) -> Iterator[Sequence[Row[Any]]]:

@@ -6,29 +6,34 @@ import re
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections import Counter
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from math import isfinite
 from typing import Any, NoReturn
 
 import numpy as np
 from sqlalchemy import Connection, insert, select
 
+from memory_graph.corrections import Found
 from memory_graph.errors import InvalidInput
 from memory_graph.records import (
+    CorrectionRecord,
     DocumentRecord,
     EndRecord,
     FactRecord,
     HeaderRecord,
     NoteRecord,
+    OriginalRecord,
     PassageRecord,
     PhraseRecord,
     Record,
     RuleRecord,
 )
+from memory_graph.store.correcting import Correction, take_over
 from memory_graph.store.duplicates import SIGNATURE_VALUES, Signature, write_signature
 from memory_graph.store.facts import FactRow, write_facts
 from memory_graph.store.learning import Commit
 from memory_graph.store.notes import NewNote, add_notes
+from memory_graph.store.originals import keep_original
 from memory_graph.store.phrase_vectors import write_phrase_vectors
 from memory_graph.store.retention import Rule, put_rule
 from memory_graph.store.rows import chunks, insert_new
@@ -84,6 +89,8 @@ class Import:
                 self._take_note(record)
             case RuleRecord():
                 self._take_rule(record)
+            case CorrectionRecord():
+                self._take_correction(record)
             case EndRecord():
                 self._end(record)
                 return
@@ -124,19 +131,27 @@ class Import:
             self._refuse(f"is not passage {self._passages} of the {document.passages} of {document.id!r}")
         self._hash(record.text_hash)
         self._vector(record.vector)
-        keys = [key for key, _, _ in record.mentions]
-        if len(set(keys)) != len(keys) or not all(keys) or any(count < 1 for _, _, count in record.mentions):
-            self._refuse("mentions need a phrase each, once, and a count of 1 or more")
-        if any(not one or not other or one == other for one, _, other in record.facts):
-            self._refuse("a fact joins two phrases")
+        self._check_found(record)
+        if record.original is not None:
+            self._check_found(record.original)
+            if not _found(record.original).vectors_belong():
+                self._refuse("what has a vector in a passage's original is in it")
         places = (record.twin, record.start, record.end - record.start, record.page or 0)
-        counts = (count for _, _, count in record.mentions)
-        if len(record.made_by) > 32 or min(places) < 0 or max(record.end, *places, *counts) > _MAX_NUMBER:
+        if len(record.made_by) > 32 or min(places) < 0 or max(record.end, *places) > _MAX_NUMBER:
             self._refuse("a number cannot be so large, or below 0")
         self._passages += 1
         self._waiting.append((document_id, record))
         if len(self._waiting) >= _AT_ONCE:
             self._write_passages()
+
+    def _check_found(self, record: PassageRecord | OriginalRecord) -> None:
+        keys = [key for key, _, _ in record.mentions]
+        if len(set(keys)) != len(keys) or not all(keys) or any(count < 1 for _, _, count in record.mentions):
+            self._refuse("mentions need a phrase each, once, and a count of 1 or more")
+        if any(count > _MAX_NUMBER for _, _, count in record.mentions):
+            self._refuse("a number cannot be so large, or below 0")
+        if any(not one or not other or one == other for one, _, other in record.facts):
+            self._refuse("a fact joins two phrases")
 
     def _close_document(self) -> None:
         """Check that all passages of a document came, and write its history's line."""
@@ -192,6 +207,9 @@ class Import:
             for subject, predicate, object_ in one.facts:
                 sources.setdefault((ids[subject], predicate, ids[object_]), set()).add(passage_id)
         write_facts(self._connection, self._cid, version, sources, {})
+        aside = zip(passage_ids, (one.original for one in records), strict=True)
+        found: dict[int, Found | None] = {passage_id: _found(one) for passage_id, one in aside if one is not None}
+        keep_original(self._connection, self._cid, found)
 
     def _take_phrase(self, record: PhraseRecord) -> None:
         self._write_passages()
@@ -248,6 +266,31 @@ class Import:
         rule = Rule(name=record.name, age_of=record.age_of, max_age_days=record.max_age_days, filter=record.filter)
         try:
             put_rule(self._connection, self._cid, rule)
+        except InvalidInput as error:
+            self._refuse(error.message)
+
+    def _take_correction(self, record: CorrectionRecord) -> None:
+        moments = record.created_at, record.undone_at
+        if any(moment is not None and moment.tzinfo is None for moment in moments):
+            self._refuse("a moment needs its time zone")
+        if not 0 <= record.passages <= _MAX_NUMBER:
+            self._refuse("a number cannot be so large, or below 0")
+        said = {name: value for name, value in asdict(record.what).items() if value is not None} if record.what else {}
+        taken = Correction(
+            id=0,  # the database's
+            kind=record.correction,
+            what={name: list(value) if isinstance(value, tuple) else value for name, value in said.items()},
+            reason=record.reason,
+            state=record.state,
+            made_by=record.made_by,
+            created_at=record.created_at,
+            version=self._commit.version,
+            passages=record.passages,
+            undone_by=record.undone_by,
+            undone_at=record.undone_at,
+        )
+        try:
+            take_over(self._connection, self._cid, taken)
         except InvalidInput as error:
             self._refuse(error.message)
 
@@ -330,3 +373,12 @@ class Import:
 
     def _refuse(self, message: str) -> NoReturn:
         raise InvalidInput(f"line {self._line}", message)
+
+
+def _found(record: OriginalRecord) -> Found:
+    return Found(
+        mentions={key: (surface, count) for key, surface, count in record.mentions},
+        facts=record.facts,
+        embedded_names=frozenset(record.embedded_names),
+        embedded_facts=frozenset(record.embedded_facts),
+    )

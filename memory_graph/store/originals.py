@@ -69,10 +69,15 @@ def page_originals(connection: Connection, collection_id: int) -> Iterator[dict[
         last = rows[-1].passage_id
 
 
+def read_originals(connection: Connection, passage_ids: Sequence[int]) -> dict[int, Found]:
+    """Return what was found in those of these passages (at most IN_LIMIT) that corrections touch."""
+    kept = select(originals.c.passage_id, originals.c.found).where(originals.c.passage_id.in_(passage_ids))
+    return {row.passage_id: Found.from_json(row.found) for row in connection.execute(kept)}
+
+
 def read_found(connection: Connection, passage_ids: Sequence[int]) -> dict[int, Found]:
     """Return what the extractor found in each of these passages (at most IN_LIMIT of them)."""
-    kept = select(originals.c.passage_id, originals.c.found).where(originals.c.passage_id.in_(passage_ids))
-    found = {row.passage_id: Found.from_json(row.found) for row in connection.execute(kept)}
+    found = read_originals(connection, passage_ids)
     return _read_rows(connection, [one for one in passage_ids if one not in found]) | found
 
 

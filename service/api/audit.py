@@ -10,26 +10,26 @@ from memory_graph.errors import InvalidInput, NotFound
 from memory_graph.store.audit import document_target, list_entries
 from service.access import ADMINS, Asking
 from service.audit_schemas import AuditOut, EntryOut
+from service.paging import Cursor, Limit, Pages
 from service.services import Parts
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
-ID_DIGITS = 18  # the database takes no number of more
+PAGES = Pages[tuple[int]]("audit", int)
 
 
 @router.get("", dependencies=[ADMINS])
 def list_newest(
     parts: Parts,
     caller: Asking,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Cursor = None,
+    limit: Limit = 100,
     collection: Annotated[str | None, Query(description="Changes of this collection alone")] = None,
     action: Annotated[str | None, Query(description="Such changes alone, as `documents.forget`")] = None,
     document_id: Annotated[str | None, Query(description="What became of this document of `collection`")] = None,
 ) -> AuditOut:
     """List changes, the newest first; a key that is bound to collections sees theirs alone."""
-    if cursor is not None and not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= ID_DIGITS):
-        raise InvalidInput("cursor", "must be the next_cursor of an earlier page")
+    (before,) = PAGES.read(cursor) or (None,)
     if document_id is not None and collection is None:
         raise InvalidInput("collection", "is needed with document_id: the log names a document by both")
     if collection is not None and not caller.sees(collection):
@@ -39,10 +39,10 @@ def list_newest(
         found = list_entries(
             connection,
             limit=limit + 1,
-            before=int(cursor) if cursor is not None else None,
+            before=before,
             collections=caller.collections if collection is None else frozenset({collection}),
             action=action,
             target=target,
         )
-    following = str(found[limit - 1].id) if len(found) > limit else None
-    return AuditOut(entries=[EntryOut.of(entry) for entry in found[:limit]], next_cursor=following)
+    page, following = PAGES.cut(found, limit, lambda entry: (entry.id,))
+    return AuditOut(entries=[EntryOut.of(entry) for entry in page], next_cursor=following)

@@ -10,21 +10,26 @@ from ingest.embedding import embed_with
 from memory_graph.store.collections import get_collection
 from memory_graph.store.correcting import NewCorrection, correct, list_corrections, undo
 from service.access import READS, WRITES, Asking
-from service.cursors import MAX_ID, cut_page, read_cursor, write_cursor
+from service.auditing import Acting, audited, describe_correction
 from service.inspection_schemas import CorrectionIn, CorrectionOut, CorrectionsOut
+from service.paging import MAX_ID, Cursor, Limit, Pages
 from service.services import Parts
 
 router = APIRouter(prefix="/v1/collections/{collection}/corrections", tags=["corrections"])
 
+PAGES = Pages[tuple[int]]("corrections", int)
+
 
 @router.post("", status_code=201, dependencies=[WRITES])
-def make(collection: str, body: CorrectionIn, parts: Parts, caller: Asking) -> CorrectionOut:
+def make(collection: str, body: CorrectionIn, parts: Parts, caller: Asking, actor: Acting) -> CorrectionOut:
     """Make a correction; it holds for what is there, and for what will be learned."""
     new = NewCorrection(kind=body.kind, what=body.what(), reason=body.reason, made_by=caller.name)
-    with parts.database.write() as connection:
-        found = get_collection(connection, collection)
-        embed = embed_with(connection, found.id, parts.searcher.embedder)
-        return CorrectionOut.model_validate(correct(connection, found.id, new, embed))
+    with audited(parts.database, actor, "correction.make", collection=collection) as change:
+        found = get_collection(change.connection, collection)
+        embed = embed_with(change.connection, found.id, parts.searcher.embedder)
+        made = correct(change.connection, found.id, new, embed)
+        describe_correction(change, made)
+    return CorrectionOut.model_validate(made)
 
 
 @router.get("", dependencies=[READS])
@@ -33,26 +38,31 @@ def list_page(
     parts: Parts,
     state: Annotated[Literal["active", "undone", "forgotten"] | None, Query()] = None,
     kind: Annotated[Literal["merge", "split", "retract"] | None, Query()] = None,
-    cursor: Annotated[str | None, Query(max_length=8_000, description="`next_cursor` of the page before")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: Cursor = None,
+    limit: Limit = 50,
 ) -> CorrectionsOut:
     """List corrections, the newest first; those that were undone stay on record."""
-    place = read_cursor(cursor, int)
-    before = int(place[0]) if place else None
+    (before,) = PAGES.read(cursor) or (None,)
     with parts.database.read() as connection:
         cid = get_collection(connection, collection).id
         rows = list_corrections(connection, cid, state=state, kind=kind, before=before, limit=limit + 1)
-    page, more = cut_page(rows, limit)
-    found = [CorrectionOut.model_validate(one) for one in page]
-    return CorrectionsOut(corrections=found, next_cursor=write_cursor(page[-1].id) if more else None)
+    page, following = PAGES.cut(rows, limit, lambda one: (one.id,))
+    return CorrectionsOut(corrections=[CorrectionOut.model_validate(one) for one in page], next_cursor=following)
 
 
 @router.delete("/{correction_id}", dependencies=[WRITES])
 def take_back(
-    collection: str, correction_id: Annotated[int, Path(ge=1, le=MAX_ID)], parts: Parts, caller: Asking
+    collection: str,
+    correction_id: Annotated[int, Path(ge=1, le=MAX_ID)],
+    parts: Parts,
+    caller: Asking,
+    actor: Acting,
 ) -> CorrectionOut:
     """Undo a correction: what it changed is again as it was read."""
-    with parts.database.write() as connection:
-        found = get_collection(connection, collection)
-        embed = embed_with(connection, found.id, parts.searcher.embedder)
-        return CorrectionOut.model_validate(undo(connection, found.id, correction_id, caller.name, embed))
+    target = f"correction:{correction_id}"
+    with audited(parts.database, actor, "correction.undo", collection=collection, target=target) as change:
+        found = get_collection(change.connection, collection)
+        embed = embed_with(change.connection, found.id, parts.searcher.embedder)
+        undone = undo(change.connection, found.id, correction_id, caller.name, embed)
+        describe_correction(change, undone)
+    return CorrectionOut.model_validate(undone)

@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from memory_graph.store.collections import get_collection
 from service.access import READS
+from service.auditing import Acting, audited
 from service.services import Parts, Services
 from service.transfer import export_lines
 
@@ -24,17 +25,18 @@ JSON_LINES = "application/jsonl"
     responses={200: {"content": {JSON_LINES: {"schema": {"type": "string"}}}, "description": "JSON lines"}},
     dependencies=[READS],
 )
-async def export(collection: str, parts: Parts) -> StreamingResponse:
+async def export(collection: str, parts: Parts, actor: Acting) -> StreamingResponse:
     """Return all that a collection holds as JSON lines, of one state; the last line counts the others.
 
     A stream that ends without that line was cut short. `sharpwave import` makes a collection of it.
     """
 
-    def look() -> None:
-        with parts.database.read() as connection:
-            get_collection(connection, collection)  # while there still is a status to say so with
+    def begin() -> None:
+        with audited(parts.database, actor, "collection.export", collection=collection) as change:
+            # While there still is a status to say with that it is not there.
+            change.detail = {"version": get_collection(change.connection, collection).version}
 
-    await to_thread.run_sync(look)
+    await to_thread.run_sync(begin)
     named = {"Content-Disposition": f'attachment; filename="{collection}.jsonl"'}
     return StreamingResponse(_chunks(parts, collection), media_type=JSON_LINES, headers=named)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import StringIO
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,6 @@ from memory_graph.store.collections import get_collection
 from memory_graph.store.statistics import measure
 from retrieval.likeness import synonyms_of
 from service.access import READS
-from service.cursors import MAX_ID, cut_page, read_cursor, write_cursor
 from service.inspection_schemas import (
     CommunitiesOut,
     FactDetailOut,
@@ -29,14 +29,18 @@ from service.inspection_schemas import (
     PhrasesOut,
     StatsOut,
 )
+from service.paging import MAX_ID, Cursor, Limit, Pages
 from service.services import Parts
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["inspection"], dependencies=[READS])
 
 SHOWN = 50  # passages, documents, facts and surface forms of one phrase or fact
 
-Cursor = Annotated[str | None, Query(max_length=8_000, description="`next_cursor` of the page before")]
-Limit = Annotated[int, Query(ge=1, le=1000)]
+PHRASES: dict[Sort, Pages[tuple[int, str]]] = {
+    "name": Pages("phrases by name", int, str),
+    "degree": Pages("phrases by degree", int, str),
+}
+FACTS = Pages[tuple[int]]("facts", int)
 RowId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
@@ -51,8 +55,8 @@ def list_phrases(
     limit: Limit = 50,
 ) -> PhrasesOut:
     """List names, as they are typed, a page at a time."""
-    place = read_cursor(cursor, int, str)
-    after = (int(place[0]), str(place[1])) if place else None
+    pages = PHRASES[sort]
+    after = pages.read(cursor)
     with parts.database.read() as connection:
         rows = browsing.browse_phrases(
             connection,
@@ -63,9 +67,8 @@ def list_phrases(
             after=after,
             limit=limit + 1,
         )
-        page, more = cut_page(rows, limit)
+        page, following = pages.cut(rows, limit, lambda row: (row.degree, row.key))
         names = _names(connection, [row.id for row in page])
-    following = write_cursor(page[-1].degree, page[-1].key) if more else None
     found = [PhraseOut(id=row.id, name=names[row.id], key=row.key, degree=row.degree) for row in page]
     return PhrasesOut(phrases=found, next_cursor=following)
 
@@ -116,7 +119,7 @@ def list_facts(
     limit: Limit = 50,
 ) -> FactsOut:
     """List facts, a page at a time; all that is given must be so."""
-    place = read_cursor(cursor, int)
+    (after,) = FACTS.read(cursor) or (0,)
     with parts.database.read() as connection:
         rows = browsing.browse_facts(
             connection,
@@ -125,12 +128,12 @@ def list_facts(
             predicate=predicate,
             object_=object_,
             document=document,
-            after=int(place[0]) if place else 0,
+            after=after,
             limit=limit + 1,
         )
-        page, more = cut_page(rows, limit)
+        page, following = FACTS.cut(rows, limit, lambda row: (row.id,))
         found = _facts(connection, page)
-    return FactsOut(facts=found, next_cursor=write_cursor(page[-1].id) if more else None)
+    return FactsOut(facts=found, next_cursor=following)
 
 
 @router.get("/facts/{fact_id}")
@@ -236,7 +239,7 @@ def _names(connection: Connection, phrase_ids: list[int]) -> dict[int, str]:
     return name_phrases(connection, phrase_ids)
 
 
-def _facts(connection: Connection, rows: list[Row[Any]]) -> list[FactOut]:
+def _facts(connection: Connection, rows: Sequence[Row[Any]]) -> list[FactOut]:
     names = _names(connection, sorted({end for row in rows for end in (row.subject_id, row.object_id)}))
     held = browsing.count_evidence(connection, [row.id for row in rows])
     return [

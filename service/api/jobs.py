@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from memory_graph.store.jobs import get_job, list_jobs
 from memory_graph.text import hash_text
 from service.access import FOLLOWS, WRITES, Asking
+from service.auditing import Acting, job_change
 from service.events import EventStream, event, event_stream
 from service.learning_schemas import JobOut, JobsOut, JobState
 from service.paging import Cursor, Limit, Pages
@@ -76,27 +77,31 @@ async def _states(job_id: str, parts: Services, before: str | None) -> AsyncGene
 
 
 @router.post("/{job_id}/cancel", dependencies=[WRITES])
-def cancel(job_id: str, parts: Parts) -> JobOut:
+def cancel(job_id: str, parts: Parts, actor: Acting) -> JobOut:
     """End a job, or give up a failed one: what it has committed stays, the rest is dropped."""
-    parts.jobs.cancel(job_id)
+    with job_change(parts.database, actor, "job.cancel", job_id) as note:
+        parts.jobs.cancel(job_id, noted=note)
     return show(job_id, parts)
 
 
 @router.post("/{job_id}/resume", dependencies=[WRITES])
-def resume(job_id: str, parts: Parts) -> JobOut:
+def resume(job_id: str, parts: Parts, actor: Acting) -> JobOut:
     """Queue a failed job again for what it has left."""
-    parts.jobs.resume(job_id)
+    with job_change(parts.database, actor, "job.resume", job_id) as note:
+        parts.jobs.resume(job_id, noted=note)
     return show(job_id, parts)
 
 
 @router.post("/{job_id}/retry", dependencies=[WRITES])
-def retry(job_id: str, parts: Parts) -> JobOut:
+def retry(job_id: str, parts: Parts, actor: Acting) -> JobOut:
     """Queue a job that has ended again for its failed items."""
-    parts.jobs.retry(job_id)
+    with job_change(parts.database, actor, "job.retry", job_id) as note:
+        parts.jobs.retry(job_id, noted=note)
     return show(job_id, parts)
 
 
 @router.delete("/{job_id}", status_code=204, dependencies=[WRITES])
-def remove(job_id: str, parts: Parts) -> None:
+def remove(job_id: str, parts: Parts, actor: Acting) -> None:
     """Remove a job that has ended, with the texts kept of its failed items; what it learned stays."""
-    parts.jobs.remove(job_id)
+    with job_change(parts.database, actor, "job.remove", job_id) as note:
+        parts.jobs.remove(job_id, noted=note)

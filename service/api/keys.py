@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from memory_graph.store.keys import tokens_on, tokens_spent
 from memory_graph.store.rows import now
 from service.access import ADMINS, Asking
+from service.auditing import Acting, audited, describe_key, key_target
 from service.key_schemas import KeyIn, KeyOut, KeysOut, NewKeyOut, RotateIn
 from service.keys import make_key, revoke, rotate, visible
 from service.services import Parts
@@ -24,23 +25,27 @@ def list_all(parts: Parts, caller: Asking) -> KeysOut:
 
 
 @router.post("", status_code=201, dependencies=[ADMINS])
-def create(body: KeyIn, parts: Parts, caller: Asking) -> NewKeyOut:
+def create(body: KeyIn, parts: Parts, caller: Asking, actor: Acting) -> NewKeyOut:
     """Make a key, which is shown this once."""
-    with parts.database.write() as connection:
-        return NewKeyOut.made(make_key(connection, caller, body.wanted()))
+    with audited(parts.database, actor, "key.create") as change:
+        made = make_key(change.connection, caller, body.wanted())
+        describe_key(change, made[1])
+        return NewKeyOut.made(made)
 
 
 @router.post("/{key_id}/rotate", dependencies=[ADMINS])
-def renew(key_id: str, parts: Parts, caller: Asking, body: RotateIn | None = None) -> NewKeyOut:
+def renew(key_id: str, parts: Parts, caller: Asking, actor: Acting, body: RotateIn | None = None) -> NewKeyOut:
     """Give a key a new secret, which is shown this once; the one before may hold for a while."""
     grace_s = body.grace_s if body else 0
-    with parts.database.write() as connection:
-        made = rotate(connection, caller, key_id, grace_s)
-        return NewKeyOut.made(made, tokens_spent(connection, key_id, now().date()))
+    with audited(parts.database, actor, "key.rotate", target=key_target(key_id)) as change:
+        made = rotate(change.connection, caller, key_id, grace_s)
+        change.detail = {"grace_s": grace_s}
+        describe_key(change, made[1])
+        return NewKeyOut.made(made, tokens_spent(change.connection, key_id, now().date()))
 
 
 @router.delete("/{key_id}", status_code=204, dependencies=[ADMINS])
-def end(key_id: str, parts: Parts, caller: Asking) -> None:
+def end(key_id: str, parts: Parts, caller: Asking, actor: Acting) -> None:
     """Revoke a key: from its next request on it is refused, by every process."""
-    with parts.database.write() as connection:
-        revoke(connection, caller, key_id)
+    with audited(parts.database, actor, "key.revoke", target=key_target(key_id)) as change:
+        describe_key(change, revoke(change.connection, caller, key_id))

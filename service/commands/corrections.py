@@ -17,6 +17,7 @@ from memory_graph.store.collections import get_collection
 from memory_graph.store.correcting import Correction, NewCorrection, correct, list_corrections
 from memory_graph.store.correcting import undo as undo_correction
 from service.app import DEFAULT_COLLECTION
+from service.auditing import audited, cli_actor, describe_correction
 from service.commands.output import AsJson, CollectionOption, DataDir, console, is_alone, out, print_json
 from service.inspection_schemas import CorrectionOut, CorrectionsOut
 from service.settings import read_settings
@@ -127,20 +128,29 @@ def undo(
 ) -> None:
     """Take a correction back: what it changed is again as it was read."""
     settings = read_settings(data_dir=data_dir)
-    with closing(open_database(settings)) as database, database.write() as connection:
-        cid = get_collection(connection, collection).id
-        embed = embed_with(connection, cid, open_embedder(settings))
-        found = undo_correction(connection, cid, correction_id, _who(), embed)
+    action, target = "correction.undo", f"correction:{correction_id}"
+    with (
+        closing(open_database(settings)) as database,
+        audited(database, cli_actor(), action, collection=collection, target=target) as change,
+    ):
+        cid = get_collection(change.connection, collection).id
+        embed = embed_with(change.connection, cid, open_embedder(settings))
+        found = undo_correction(change.connection, cid, correction_id, _who(), embed)
+        describe_correction(change, found)
     _tell(found, as_json, "Undone")
 
 
 def _make(kind: Kind, what: dict[str, Any], reason: str, collection: str, as_json: bool, data_dir: Path | None) -> None:
     settings = read_settings(data_dir=data_dir)
-    with closing(open_database(settings)) as database, database.write() as connection:
-        cid = get_collection(connection, collection).id
-        embed = embed_with(connection, cid, open_embedder(settings))
+    with (
+        closing(open_database(settings)) as database,
+        audited(database, cli_actor(), "correction.make", collection=collection) as change,
+    ):
+        cid = get_collection(change.connection, collection).id
+        embed = embed_with(change.connection, cid, open_embedder(settings))
         new = NewCorrection(kind=kind, what=what, reason=reason, made_by=_who())
-        found = correct(connection, cid, new, embed)
+        found = correct(change.connection, cid, new, embed)
+        describe_correction(change, found)
     _tell(found, as_json, "Made")
 
 

@@ -14,6 +14,7 @@ from memory_graph.store.keys import tokens_on
 from memory_graph.store.rows import now
 from service.access import ANYONE, SCOPES, Scope
 from service.app import DEFAULT_COLLECTION, ensure_default_collection
+from service.auditing import audited, cli_actor, describe_key, key_target
 from service.commands.output import AsJson, DataDir, console, is_alone, out, print_json
 from service.key_schemas import MAX_GRACE_S, MAX_REQUESTS, MAX_TOKENS, KeyIn, KeyOut, KeysOut, NewKeyOut
 from service.keys import make_key, revoke, rotate, visible
@@ -92,8 +93,9 @@ def create(
     database = open_database(read_settings(data_dir=data_dir))
     if DEFAULT_COLLECTION in (collection or ()):
         ensure_default_collection(database)  # a service makes it only when it starts
-    with database.write() as connection:
-        made = make_key(connection, ANYONE, wanted)
+    with audited(database, cli_actor(), "key.create") as change:
+        made = make_key(change.connection, ANYONE, wanted)
+        describe_key(change, made[1])
     _show(NewKeyOut.made(made), as_json)
 
 
@@ -108,8 +110,10 @@ def renew(
 ) -> None:
     """Give a key a new secret, and show it this once."""
     database = open_database(read_settings(data_dir=data_dir))
-    with database.write() as connection:
-        made = rotate(connection, ANYONE, key_id, grace_s)
+    with audited(database, cli_actor(), "key.rotate", target=key_target(key_id)) as change:
+        made = rotate(change.connection, ANYONE, key_id, grace_s)
+        change.detail = {"grace_s": grace_s}
+        describe_key(change, made[1])
     _show(NewKeyOut.made(made), as_json)
 
 
@@ -117,8 +121,8 @@ def renew(
 def end(key_id: KeyId, data_dir: DataDir = None) -> None:
     """Revoke a key; running services refuse it from its next request on."""
     database = open_database(read_settings(data_dir=data_dir))
-    with database.write() as connection:
-        revoke(connection, ANYONE, key_id)
+    with audited(database, cli_actor(), "key.revoke", target=key_target(key_id)) as change:
+        describe_key(change, revoke(change.connection, ANYONE, key_id))
     console.print(f"Revoked the key {key_id}.", markup=False)
 
 

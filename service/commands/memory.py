@@ -20,7 +20,7 @@ from memory_graph.store.collections import (
     get_collection,
     list_collections,
 )
-from service.auditing import audited, cli_actor
+from service.auditing import audited, cli_actor, job_change
 from service.commands.copies import describe_copies
 from service.commands.output import AsJson, DataDir, console, out, print_json
 from service.learning_schemas import JobOut, JobsOut
@@ -169,28 +169,36 @@ def show(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None) -> No
 @jobs_app.command("cancel")
 def cancel(job_id: JobId, data_dir: DataDir = None) -> None:
     """End a job, or give up a failed one; what it has committed stays."""
-    JobQueue(open_database(read_settings(data_dir=data_dir))).cancel(job_id)
+    database = open_database(read_settings(data_dir=data_dir))
+    with job_change(database, cli_actor(), "job.cancel", job_id) as note:
+        JobQueue(database).cancel(job_id, noted=note)
     console.print(f"Cancelled job {job_id}; what it had learned stays.")
 
 
 @jobs_app.command("resume")
 def resume(job_id: JobId, data_dir: DataDir = None) -> None:
     """Queue a failed job again for what it has left."""
-    JobQueue(open_database(read_settings(data_dir=data_dir))).resume(job_id)
+    database = open_database(read_settings(data_dir=data_dir))
+    with job_change(database, cli_actor(), "job.resume", job_id) as note:
+        JobQueue(database).resume(job_id, noted=note)
     console.print(f"Job {job_id} waits for a worker.")
 
 
 @jobs_app.command("retry")
 def retry(job_id: JobId, data_dir: DataDir = None) -> None:
     """Queue a job that has ended again for its failed items."""
-    items = JobQueue(open_database(read_settings(data_dir=data_dir))).retry(job_id)
+    database = open_database(read_settings(data_dir=data_dir))
+    with job_change(database, cli_actor(), "job.retry", job_id) as note:
+        items = JobQueue(database).retry(job_id, noted=note)
     console.print(f"Job {job_id} waits for a worker; {items} failed items are tried again.")
 
 
 @jobs_app.command("remove")
 def remove(job_id: JobId, data_dir: DataDir = None) -> None:
     """Remove a job that has ended from the list; what it learned stays."""
-    JobQueue(open_database(read_settings(data_dir=data_dir))).remove(job_id)
+    database = open_database(read_settings(data_dir=data_dir))
+    with job_change(database, cli_actor(), "job.remove", job_id) as note:
+        JobQueue(database).remove(job_id, noted=note)
     console.print(f"Removed job {job_id}; what it had learned stays.")
 
 

@@ -10,6 +10,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from memory_graph.errors import InvalidInput
 from memory_graph.store.collections import count_contents
+from service.auditing import audited, cli_actor, imported_by, refusals
 from service.commands.output import AsJson, DataDir, console, print_json
 from service.schemas import CollectionOut
 from service.settings import read_settings
@@ -25,8 +26,11 @@ def export(
     """Write all that a collection holds to a file of JSON lines."""
     if to.is_dir():
         raise InvalidInput("--out", f"{to} is a folder; name a file")
-    counts = export_file(open_database(read_settings(data_dir=data_dir)), collection, to)
+    database, actor = open_database(read_settings(data_dir=data_dir)), cli_actor()
+    counts = export_file(database, collection, to)
     documents, passages = counts.get("document", 0), counts.get("passage", 0)
+    with audited(database, actor, "collection.export", collection=collection) as change:
+        change.detail = {"documents": documents, "passages": passages}
     console.print(f"Wrote {documents:,} documents, {passages:,} passages to {to}.", markup=False)
 
 
@@ -40,16 +44,20 @@ def import_(
 ) -> None:
     """Make a collection of a file that `sharpwave export` wrote: all of it, or nothing."""
     settings = read_settings(data_dir=data_dir)
-    database = open_database(settings)
+    database, actor = open_database(settings), cli_actor()
     columns = SpinnerColumn(), TextColumn("{task.description}")
     # Elsewhere than in a terminal it would leave an empty line.
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+    with (
+        refusals(database, actor, "collection.import"),
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown,
+    ):
         task = shown.add_task("importing")
 
         def tell(lines: int) -> None:
             shown.update(task, description=f"importing, {lines:,} lines")
 
-        made, counts = import_file(database, path, settings.embedder, name=collection, progress=tell)
+        noted = imported_by(actor)
+        made, counts = import_file(database, path, settings.embedder, name=collection, progress=tell, noted=noted)
     if as_json:
         with database.read() as connection:
             print_json(CollectionOut.of(made, count_contents(connection, made.id)))

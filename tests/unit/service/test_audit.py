@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 from typer.testing import CliRunner
 
 from memory_graph.store.audit import document_target
 from memory_graph.store.probing import every_value
+from memory_graph.tables import phrases
 from retrieval.testing import HashEmbedder, ScriptedGenerator
 from service.access import Caller, get_caller
 from service.app import create_app
@@ -124,7 +126,7 @@ def test_pages_follow_each_other_without_gap_or_double(client: TestClient) -> No
         if cursor is None:
             break
     assert seen == ["c4", "c3", "c2", "c1", "c0"]
-    for wrong in ("x", "-1", "9" * 30, "²"):
+    for wrong in ("x", "-1", "9" * 30, "²", "3"):
         assert_problem(client.get("/v1/audit", params={"cursor": wrong}), 422, "invalid_input", "cursor")
     assert_problem(client.get("/v1/audit?document_id=a"), 422, "invalid_input", "collection")
 
@@ -161,3 +163,105 @@ def test_the_command_line_writes_down_and_lists(tmp_path: Path, monkeypatch: pyt
     shown = runner.invoke(cli, ["audit", "-c", "letters", "--document", "nobody"]).output
     assert "documents.forget" in shown
     assert "retention.put" not in shown
+
+
+def actions(client: TestClient) -> list[tuple[Any, ...]]:
+    return [
+        (one["action"], one["collection"], one["target"], one["outcome"]) for one in entries(client, limit=1000)[::-1]
+    ]
+
+
+def test_keys_are_written_down_without_their_secrets(client: TestClient) -> None:
+    made = client.post("/v1/keys", json={"name": "robot", "scopes": ["read"], "collections": ["default"]}).json()
+    other = client.post("/v1/keys", json={"name": "wide", "scopes": ["read"]}).json()
+    renewed = client.post(f"/v1/keys/{made['id']}/rotate", json={"grace_s": 60}).json()
+    assert client.delete(f"/v1/keys/{made['id']}").status_code == 204
+    assert client.delete(f"/v1/keys/{renewed['key']}").status_code == 404
+    assert client.post("/v1/keys", json={"name": "x", "scopes": ["read"], "collections": ["no"]}).status_code == 404
+    assert actions(client) == [
+        ("key.create", "default", f"key:{made['id']}", "done"),
+        ("key.create", None, f"key:{other['id']}", "done"),
+        ("key.rotate", "default", f"key:{made['id']}", "done"),
+        ("key.revoke", "default", f"key:{made['id']}", "done"),
+        ("key.revoke", None, "key", "not_found"),
+        ("key.create", None, "", "not_found"),
+    ]
+    told = entries(client, action="key.rotate")[0]["detail"]
+    assert told == {"grace_s": 60, "name": "robot", "scopes": ["read"], "collections": ["default"]}
+    with parts_of(client).database.read() as connection:
+        log = b"\n".join(data for table, data in every_value(connection) if table == "audit")
+    assert b"robot" in log
+    for key in (made["key"], other["key"], renewed["key"]):
+        assert key.rpartition("_")[2].encode() not in log
+
+
+def test_corrections_are_written_down_without_their_words(client: TestClient, tokenizer_file: Path) -> None:
+    path = "/v1/collections/default/corrections"
+    learn(client, tokenizer_file, DOCUMENT)
+    with parts_of(client).database.read() as connection:
+        key = connection.scalars(select(phrases.c.key)).first()
+    made = client.post(path, json={"kind": "merge", "names": [key], "into": "Zorblina", "reason": "vantongeren"})
+    assert made.status_code == 201, made.text
+    assert client.delete(f"{path}/{made.json()['id']}").status_code == 200
+    assert client.delete(f"{path}/{made.json()['id']}").status_code == 409
+    target = f"correction:{made.json()['id']}"
+    assert actions(client)[1:] == [
+        ("correction.make", "default", target, "done"),
+        ("correction.undo", "default", target, "done"),
+        ("correction.undo", "default", target, "conflict"),
+    ]
+    (entry,) = entries(client, action="correction.make")
+    assert entry["detail"] == {"kind": "merge", "version": 2, "passages": 1}
+    with parts_of(client).database.read() as connection:
+        log = b"\n".join(data for table, data in every_value(connection) if table == "audit")
+    assert b"Zorblina" not in log
+    assert b"vantongeren" not in log
+
+
+def test_changes_of_jobs_are_written_down(client: TestClient) -> None:
+    body = client.post("/v1/collections/default/documents", json={"documents": [DOCUMENT]}).json()
+    job = f"/v1/jobs/{body['job_id']}"
+    told = [client.post(f"{job}/{verb}").status_code for verb in ("resume", "retry", "cancel", "cancel")]
+    told.append(client.delete(job).status_code)
+    assert told == [409, 409, 200, 409, 204]
+    target = f"job:{body['job_id']}"
+    assert actions(client)[1:] == [
+        ("job.resume", "default", target, "conflict"),
+        ("job.retry", "default", target, "conflict"),
+        ("job.cancel", "default", target, "done"),
+        ("job.cancel", "default", target, "conflict"),
+        ("job.remove", "default", target, "done"),
+    ]
+
+
+def test_an_export_is_written_down(client: TestClient) -> None:
+    assert client.get("/v1/collections/default/export").status_code == 200
+    assert client.get("/v1/collections/nobodys/export").status_code == 404
+    assert actions(client) == [
+        ("collection.export", "default", "", "done"),
+        ("collection.export", "nobodys", "", "not_found"),
+    ]
+
+
+def test_the_command_line_writes_down_keys_jobs_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHARPWAVE_DATA_DIR", str(tmp_path / "data"))
+    made = json.loads(runner.invoke(cli, ["keys", "create", "--json"]).output)
+    assert runner.invoke(cli, ["keys", "revoke", made["id"]]).exit_code == 0
+    assert runner.invoke(cli, ["collections", "create", "letters"]).exit_code == 0
+    job_id = "00000000-0000-4000-8000-000000000000"
+    file = str(tmp_path / "letters.jsonl")
+    assert runner.invoke(cli, ["export", "letters", "--out", file]).exit_code == 0
+    assert runner.invoke(cli, ["import", file, "-c", "again"]).exit_code == 0
+    for refused in (["jobs", "cancel", job_id], ["corrections", "undo", "7", "-c", "letters"], ["import", "nowhere"]):
+        assert runner.invoke(cli, refused).exit_code != 0
+    body = json.loads(runner.invoke(cli, ["audit", "--json"]).output)
+    assert [(one["action"], one["collection"], one["target"], one["outcome"]) for one in body["entries"][::-1]] == [
+        ("key.create", None, f"key:{made['id']}", "done"),
+        ("key.revoke", None, f"key:{made['id']}", "done"),
+        ("collection.create", "letters", "", "done"),
+        ("collection.export", "letters", "", "done"),
+        ("collection.import", "again", "", "done"),
+        ("job.cancel", None, f"job:{job_id}", "not_found"),
+        ("correction.undo", "letters", "correction:7", "not_found"),
+        ("collection.import", None, "", "invalid_input"),
+    ]

@@ -53,7 +53,8 @@ def test_every_route_is_described(name: str) -> None:
             if status.startswith("2") and kind == "application/json":
                 check_example(content)
             elif status[0] in "45" and name != "GET /readyz":
-                assert kind == "application/problem+json"
+                shaped_by_openai = operation["tags"] == ["openai"]
+                assert kind == ("application/json" if shaped_by_openai else "application/problem+json")
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if " /v1/" in name])
@@ -62,7 +63,8 @@ def test_every_route_tells_how_it_refuses(name: str) -> None:
     assert {"401", "403", "500", "503"} <= set(operation["responses"])
     assert operation["security"] == [{"key": []}, {}]
     if "{" in name:
-        assert {"404", "422"} <= set(operation["responses"])
+        wrong = "400" if operation["tags"] == ["openai"] else "422"
+        assert {"404", wrong} <= set(operation["responses"])
     headers = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "header"}
     method, path = name.split(" ")
     assert ("Idempotency-Key" in headers) == is_repeatable(method, path)

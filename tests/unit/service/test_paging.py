@@ -15,10 +15,11 @@ from memory_graph.errors import InvalidInput
 from memory_graph.store.collections import get_collection
 from memory_graph.store.purges import request_purge
 from memory_graph.tables import jobs, notes, queries
+from memory_graph.text import hash_text
 from retrieval.testing import HashEmbedder, ScriptedGenerator
 from service.access import ANYONE, Caller, get_caller
 from service.app import create_app
-from service.paging import MAX_ID, Pages
+from service.paging import CHECK_DIGITS, MAX_ID, Pages
 from service.services import Services
 from service.settings import Settings
 
@@ -55,13 +56,14 @@ def test_the_last_page_has_no_cursor() -> None:
         "7",
         "ü",
         "\0",
-        "A" * 501,
+        "A" * 8001,
         "A" * 10**6,
         cursor_after(MOMENTS, START, "x"),
         cursor_after(Pages("others", int), 7),
         cursor_after(NUMBERS, -1),
         cursor_after(NUMBERS, MAX_ID + 1),
         cursor_after(NUMBERS, True),
+        urlsafe_b64encode(b"[" * 5_000).decode(),
         cursor_after(NUMBERS, 1.5),
         cursor_after(NUMBERS, "7"),
         cursor_after(NUMBERS, 7)[:-2],
@@ -73,6 +75,21 @@ def test_the_last_page_has_no_cursor() -> None:
 def test_cursors_that_this_list_did_not_give(cursor: str) -> None:
     with pytest.raises(InvalidInput, match=r"cursor: must be the next_cursor of an earlier page"):
         NUMBERS.read(cursor)
+
+
+NAMES = Pages[tuple[str]]("names", str)
+
+
+@pytest.mark.parametrize("name", ["ü" * 600, "\U0001f30d" * 600, "a b"])
+def test_a_long_name_has_a_cursor(name: str) -> None:
+    assert NAMES.read(cursor_after(NAMES, name)) == (name,)
+
+
+@pytest.mark.parametrize("said", [r'["a\u0000b"]', r'["\ud800"]'])
+def test_a_cursor_with_what_no_row_holds(said: str) -> None:
+    made = urlsafe_b64encode(f"{hash_text(f'names {said}')[:CHECK_DIGITS]} {said}".encode()).decode().rstrip("=")
+    with pytest.raises(InvalidInput, match="cursor"):
+        NAMES.read(made)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What the API's description allows and what it forbids is asked of every route, with a key and without.
+"""What the API's description allows and what it forbids is asked of every route, with each kind of key and without.
 
 No answer is a fault, every status is documented, every body fits its shape. The cases are the same in every run.
 """
@@ -34,7 +34,7 @@ from service.settings import Settings
 from tests.unit.service.test_api import WORLD, Service, make_learner
 
 KEY = "k3y"
-EXAMPLES = 4
+EXAMPLES, EXAMPLES_OF_A_KIND = 4, 2
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -42,6 +42,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
+SCOPES = ("read", "write", "admin")
 MODES = {"allowed": GenerationMode.POSITIVE, "forbidden": GenerationMode.NEGATIVE}
 # Half of the cases meet a collection that holds something.
 KNOWN = {"collection": "world"}
@@ -70,34 +71,49 @@ def client(tmp_path_factory: pytest.TempPathFactory, tokenizer_file: Path) -> It
         yield client
 
 
-def ask(client: TestClient, case: Case) -> int:
+@pytest.fixture(scope="module")
+def keys(client: TestClient) -> dict[str, str]:
+    """A key of each scope, bound to the collection that holds something."""
+    wanted = {scope: {"name": scope, "scopes": [scope], "collections": ["world"]} for scope in SCOPES}
+    return {scope: client.post("/v1/keys", json=body).json()["key"] for scope, body in wanted.items()}
+
+
+def ask(client: TestClient, case: Case, key: str = KEY) -> int:
     """Send a case as it was generated, check the answer, and return its status."""
     sent = requests.Request(**case.as_transport_kwargs(base_url="http://localhost")).prepare()
     headers = [
         (name.encode(), value if isinstance(value, bytes) else value.encode("latin-1", "replace"))
         for name, value in sent.headers.items()
+        if name.lower() != "authorization"
     ]
+    headers.append((b"Authorization", f"Bearer {key}".encode()))
     response = client.request(str(sent.method), str(sent.url), content=sent.body, headers=headers)
     case.validate_response(response, checks=CHECKS)
     return response.status_code
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.label)
-def test_every_route_keeps_to_its_description(client: TestClient, operation: Any, mode: str) -> None:
-    named = {name: value for name, value in KNOWN.items() if f"{{{name}}}" in operation.path}
+def _known(operation: Any) -> dict[str, str] | None:
     if operation.label == "DELETE /v1/collections/{collection}":
-        named = {}
+        return None
+    return {name: value for name, value in KNOWN.items() if f"{{{name}}}" in operation.path} or None
 
-    @settings(
-        max_examples=EXAMPLES,
+
+def _settle(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
         derandomize=True,
         database=None,
         deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(operation.as_strategy(MODES[mode], path_parameters=named or None))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.label)
+def test_every_route_keeps_to_its_description(client: TestClient, operation: Any, mode: str) -> None:
+    @given(operation.as_strategy(MODES[mode], path_parameters=_known(operation)))
+    @_settle(EXAMPLES)
     def ask_all(case: Case) -> None:
         ask(client, case)
 
@@ -106,6 +122,19 @@ def test_every_route_keeps_to_its_description(client: TestClient, operation: Any
     except Unsatisfiable:
         assert mode == "forbidden"
         pytest.skip("nothing that can be sent to this route is forbidden")
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.label)
+def test_each_kind_of_key_is_answered_as_described(
+    client: TestClient, keys: dict[str, str], operation: Any, scope: str
+) -> None:
+    @given(operation.as_strategy(GenerationMode.POSITIVE, path_parameters=_known(operation)))
+    @_settle(EXAMPLES_OF_A_KIND)
+    def ask_all(case: Case) -> None:
+        ask(client, case, keys[scope])
+
+    ask_all()
 
 
 @pytest.mark.parametrize("authorization", [None, "Bearer wrong", f"Basic {KEY}", "Bearer"])
