@@ -155,15 +155,27 @@ def test_what_is_learned_and_forgotten_over_mcp_is_written_down(service: Listeni
     assert "Zorblax" not in response.text
 
 
-def test_the_example_of_the_page_on_openai_runs(service: Listening, capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", (DOCS / "openai.md").read_text("utf-8"), re.DOTALL)
+def run_example(service: Listening, named: str) -> None:
+    """Run the example of the page that imports ``named``."""
+    examples = re.findall(r"```python\n(.*?)```", (DOCS / "openai.md").read_text("utf-8"), re.DOTALL)
+    (example,) = [one for one in examples if f"from {named} import" in one]
     service.generator.replies[:] = [CARVER]
     written = example.replace("http://127.0.0.1:8000", service.url).replace("sw_…", make_key(service))
     assert written.count(service.url) == 1
     exec(compile(written, "docs/openai.md", "exec"), {})
+
+
+def test_the_example_of_the_page_on_openai_runs(service: Listening, capsys: pytest.CaptureFixture[str]) -> None:
+    run_example(service, "openai")
     first, second = capsys.readouterr().out.splitlines()
     assert first == "Ona Falk"
     assert second.startswith(f"The Plover {service.url}/v1/collections/default/passages/")
+
+
+def test_the_example_for_langchain_runs(service: Listening, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("langchain_openai", reason="langchain-openai is not installed: pip install langchain-openai")
+    run_example(service, "langchain_openai")
+    assert capsys.readouterr().out == "Ona Falk\n"
 
 
 def test_the_settings_of_the_page_on_mcp_connect(service: Listening) -> None:
