@@ -54,6 +54,7 @@ def deployment(
     environment = NO_MODEL | {
         "SHARPWAVE_DATABASE_URL": postgres.create_database(),
         "SHARPWAVE_ADMIN_KEY_FILE": str(secret),
+        "SHARPWAVE_ALLOWED_HOSTS": NAME,
     }
     hosts = [make_installation(**environment) for _ in range(3)]
     hosts[0].run("db", "upgrade", timeout_s=300)
