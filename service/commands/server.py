@@ -106,6 +106,8 @@ def restart(data_dir: DataDir = None) -> None:
 
 def _supervise(settings: Settings, *, with_worker: bool) -> None:
     set_up_logging(settings)
+    if not settings.database_url and not (settings.data_dir.expanduser() / "sharpwave.db").exists():
+        check_address(settings)  # no key can be there yet: nothing is made for a service that is refused
     listener = open_listener(settings)
     database = open_database(settings)  # say what is wrong with it before anything is started
     check_address(settings, database)
