@@ -120,7 +120,7 @@ def test_a_file_is_uploaded_shown_and_forgotten(page: Page, server: Server, tmp_
     path.write_text(f"Vesper Quill keeps the ledger. {MISCHIEF}")
     go(page, server, "/admin/c/default/documents")
     page.locator("input[type=file]").set_input_files(path)
-    expect(page.get_by_role("status").filter(has_text="succeeded")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("status").filter(has_text="succeeded")).to_be_visible(timeout=180_000)
     go(page, server, "/admin/c/default/documents/note%20of%20mischief.txt")
     expect(page.locator(".passage .text")).to_contain_text(MISCHIEF)  # as it was written
     assert page.title() != "owned"
@@ -151,7 +151,7 @@ def test_a_job_is_shown_with_what_failed(page: Page, server: Server, tmp_path: P
     go(page, server, "/admin/c/default/documents")
     page.locator("input[type=file]").set_input_files(path)
     status = page.get_by_role("status").filter(has_text="1 failed")
-    expect(status).to_be_visible(timeout=60_000)
+    expect(status).to_be_visible(timeout=180_000)
     status.get_by_role("link", name="Job").click()
     expect(page.get_by_role("region", name="Failed items").get_by_role("row").nth(1)).to_contain_text("broken.pdf")
 
