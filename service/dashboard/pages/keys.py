@@ -27,8 +27,8 @@ async def all_keys(desk: Desk) -> None:
     with ui.row():
         ui.button("New key", icon="add", on_click=lambda: _make(desk, refresh))
         chosen: ui.select = ui.select({}, label="Key to renew or revoke").props("outlined dense").classes("wide")
-        ui.button("Renew", icon="autorenew", on_click=lambda: _renew(desk, chosen.value, refresh)).props("outline")
-        ui.button("Revoke", icon="block", on_click=lambda: _revoke(desk, chosen.value, refresh)).props("outline")
+        ui.button("Renew", icon="autorenew", on_click=lambda: _renew(desk, chosen.value, refresh))
+        ui.button("Revoke", icon="block", on_click=lambda: _revoke(desk, chosen.value, refresh))
     listed = show(Markup(""))
 
     async def refresh() -> None:
