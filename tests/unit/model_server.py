@@ -19,7 +19,7 @@ CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Who?"}]
 USAGE = {"id": "1", "choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}}
 QUICK = ClientParams(
-    connect_timeout_s=1, total_timeout_s=5, idle_timeout_s=5, probe_timeout_s=5, retries=0, trust_env=False
+    connect_timeout_s=5, total_timeout_s=5, idle_timeout_s=5, probe_timeout_s=5, retries=0, trust_env=False
 )
 
 Write = Callable[[bytes], Awaitable[None]]
