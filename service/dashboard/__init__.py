@@ -1,1 +1,1 @@
-"""The dashboard at ``/admin``: one page a file in ``pages``; all it shows and does goes through the API's routes."""
+"""The dashboard at ``/admin``: one page a file in ``pages``; they call the functions of the API's routes."""

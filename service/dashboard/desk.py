@@ -41,7 +41,7 @@ class Desk:
 
     @property
     def signed_in(self) -> bool:
-        """Whether somebody signed in, or the service is open."""
+        """Whether somebody signed in; nobody does where the service is open."""
         return bool(self._token)
 
     def caller(self) -> Caller:

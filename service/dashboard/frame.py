@@ -41,7 +41,7 @@ def page(path: str, title: str) -> Callable[[Builder], Builder]:
 
     What the address names and is not there, or not for this key, is said on the page.
     """
-    section = path.removeprefix(COLLECTION).split("/")[0] if path.startswith(COLLECTION) else ""
+    place = path.removeprefix(COLLECTION).split("/")[0] if path.startswith(COLLECTION) else ""
 
     def register(build: Builder) -> Builder:
         @functools.wraps(build)
@@ -51,7 +51,7 @@ def page(path: str, title: str) -> Callable[[Builder], Builder]:
             ui.add_css(STYLE)
             ui.colors(primary="#0b6e69", negative="#b3261e", positive="#1b6e3c", warning="#8a5a00")
             try:
-                await _lay_out(desk, title, section, given.get("collection"))
+                await _lay_out(desk, title, place, given.get("collection"))
                 with ui.column().classes("content") as content:
                     ui.skip_link("Skip to the content", target=content)
                     await build(desk, **given)
@@ -84,6 +84,16 @@ async def told(doing: str) -> AsyncIterator[None]:
         _complain(problem_of_fault(error, doing)["detail"])
 
 
+async def is_sure(question: str, *, yes: str, no: str) -> bool:
+    """Ask before something that cannot be taken back."""
+    with ui.dialog(value=True) as dialog, ui.card():
+        ui.label(question)
+        with ui.row():
+            ui.button(yes, color="negative", on_click=lambda: dialog.submit(True))
+            ui.button(no, on_click=lambda: dialog.submit(False)).props("flat")
+    return bool(await dialog)
+
+
 def show(html: Markup) -> ui.html:
     """Put HTML on the page that ``markup`` made; a plain string is escaped."""
     return ui.html(str(Markup("{}").format(html)), sanitize=False)
@@ -99,7 +109,7 @@ def section(text: str) -> None:
     show(Markup("<h2>{}</h2>").format(text))
 
 
-async def _lay_out(desk: Desk, title: str, section: str, collection: str | None) -> None:
+async def _lay_out(desk: Desk, title: str, place: str, collection: str | None) -> None:
     found = await desk.call(collections.list_all)
     names = [one.name for one in found.collections]
     known = collection if collection in names else None
@@ -110,7 +120,7 @@ async def _lay_out(desk: Desk, title: str, section: str, collection: str | None)
         ui.space()
         if known is not None:
             ui.select(
-                names, value=known, label="Collection", on_change=lambda to: ui.navigate.to(url("c", to.value, section))
+                names, value=known, label="Collection", on_change=lambda to: ui.navigate.to(url("c", to.value, place))
             ).props("dense outlined options-dense").classes("choice")
         dark = ui.dark_mode(None)
         ui.button(icon="contrast", on_click=lambda: dark.set_value(not dark.value)).props(

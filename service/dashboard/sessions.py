@@ -33,7 +33,7 @@ class Session:
 class Sessions:
     """Gives out sessions and reads them again.
 
-    ``find_caller`` returns the caller that a key's id stands for now, None where the key is no more.
+    ``find_caller`` returns who holds the key of an id; None once it was revoked or has expired.
     """
 
     def __init__(self, secret: str, find_caller: Callable[[str], Caller | None], *, hours: float = HOURS) -> None:

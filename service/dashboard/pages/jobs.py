@@ -9,12 +9,13 @@ from nicegui import ui
 
 from service.api import jobs
 from service.dashboard.desk import Desk
-from service.dashboard.frame import heading, page, show, told
+from service.dashboard.frame import heading, is_sure, page, show, told
 from service.dashboard.markup import badge, facts, link, moment, number, table, url
 from service.learning_schemas import JobOut
 
 EVERY_S = 1.0
 KINDS = {"succeeded": "good", "failed": "bad", "running": "busy", "queued": "busy", "cancelled": "plain"}
+CANCEL = "Cancel this job? What it has learned stays, the rest is dropped."
 _ACTIONS = {"cancel": jobs.cancel, "resume": jobs.resume, "retry": jobs.retry}
 COLUMNS = ("Job", "Collection", "State", "Progress", "Documents#", "Passages#", "Failed#", "Pace#", "Begun")
 
@@ -62,7 +63,7 @@ async def one_job(desk: Desk, job_id: str) -> None:
             draw(await desk.call(jobs.show, job_id=job_id))
 
     async def act(name: str) -> None:
-        if name == "cancel" and not await _is_sure():
+        if name == "cancel" and not await is_sure(CANCEL, yes="Cancel the job", no="Let it go on"):
             return
         async with told(f"to {name} a job"):
             draw(await desk.call(_ACTIONS[name], job_id=job_id))
@@ -71,15 +72,6 @@ async def one_job(desk: Desk, job_id: str) -> None:
         button.on_click(lambda name=name: act(name))
     draw(job)
     ui.timer(EVERY_S, refresh, immediate=False)
-
-
-async def _is_sure() -> bool:
-    with ui.dialog(value=True) as dialog, ui.card():
-        ui.label("Cancel this job? What it has learned stays, the rest is dropped.")
-        with ui.row():
-            ui.button("Cancel the job", color="negative", on_click=lambda: dialog.submit(True))
-            ui.button("Let it go on", on_click=lambda: dialog.submit(False)).props("flat")
-    return bool(await dialog)
 
 
 def list_jobs(found: Sequence[JobOut], *, empty: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 from markupsafe import Markup
 from nicegui import ui
@@ -13,10 +12,12 @@ from memory_graph.errors import InvalidInput
 from service.access import SCOPES
 from service.api import collections, keys
 from service.dashboard.desk import Desk
-from service.dashboard.frame import heading, page, show, told
+from service.dashboard.frame import heading, is_sure, page, show, told
 from service.dashboard.markup import badge, moment, number, table
 from service.key_schemas import KeyIn, KeyOut, NewKeyOut
 
+RENEW = "Give this key a new secret? The one before ends at once."
+REVOKE = "Revoke this key? Programs that use it are refused from now on."
 COLUMNS = ("Key", "Scopes", "Collections", "State", "Made", "Last used", "Tokens today#")
 
 
@@ -77,7 +78,7 @@ def _read(**given: object) -> KeyIn:
 
 
 async def _renew(desk: Desk, key_id: str | None, done: Callable[[], Awaitable[None]]) -> None:
-    if key_id and await _is_sure("Give this key a new secret? The one before ends at once.", "Renew it"):
+    if key_id and await is_sure(RENEW, yes="Renew it", no="Leave it"):
         async with told("renewing a key"):
             made = await desk.call(keys.renew, key_id=key_id)
             await done()
@@ -85,19 +86,10 @@ async def _renew(desk: Desk, key_id: str | None, done: Callable[[], Awaitable[No
 
 
 async def _revoke(desk: Desk, key_id: str | None, done: Callable[[], Awaitable[None]]) -> None:
-    if key_id and await _is_sure("Revoke this key? Programs that use it are refused from now on.", "Revoke it"):
+    if key_id and await is_sure(REVOKE, yes="Revoke it", no="Leave it"):
         async with told("revoking a key"):
             await desk.call(keys.end, key_id=key_id)
             await done()
-
-
-async def _is_sure(question: str, yes: str) -> bool:
-    with ui.dialog(value=True) as dialog, ui.card():
-        ui.label(question)
-        with ui.row():
-            ui.button(yes, color="negative", on_click=partial(dialog.submit, True))
-            ui.button("Leave it", on_click=partial(dialog.submit, False)).props("flat")
-    return bool(await dialog)
 
 
 def _show_once(made: NewKeyOut) -> None:
