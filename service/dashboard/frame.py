@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from fastapi import Request
 from markupsafe import Markup
 from nicegui import app, ui
+from pydantic import ValidationError
 
 from memory_graph.errors import NotFound, SharpwaveError
 from service.api import collections
@@ -80,6 +81,9 @@ async def told(doing: str) -> AsyncIterator[None]:
         _ask_to_sign_in()
     except SharpwaveError as error:
         _complain(error.message)
+    except ValidationError as error:  # of what was filled in
+        first = error.errors()[0]
+        _complain(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
     except Exception as error:  # noqa: BLE001 - an action that fails must say so to who acted
         _complain(problem_of_fault(error, doing)["detail"])
 

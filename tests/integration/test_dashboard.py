@@ -145,6 +145,13 @@ def test_a_question_is_answered_with_its_passages_and_says_why(page: Page, serve
     expect(page.get_by_role("region", name="How the passages ranked").get_by_role("row")).to_have_count(6)
 
 
+def test_what_was_filled_in_wrongly_is_named(page: Page, server: Server) -> None:
+    go(page, server, "/admin/c/default/ask")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.locator(".q-notification")).to_contain_text("question: ")
+    expect(page.locator(".answer")).to_have_text("")
+
+
 def test_a_job_is_shown_with_what_failed(page: Page, server: Server, tmp_path: Path) -> None:
     path = tmp_path / "broken.pdf"
     path.write_bytes(b"%PDF-1.7 and no more")

@@ -14,6 +14,7 @@ from retrieval.answer import Token
 from retrieval.ask import Asked, begin, finish
 from retrieval.search import Mode
 from retrieval.strategies.task import Note, Strategy
+from service.access import check_quota
 from service.dashboard.desk import Desk
 from service.dashboard.frame import heading, page, show, told
 from service.dashboard.markup import badge, facts, link, number, url
@@ -38,7 +39,7 @@ async def ask_page(desk: Desk, collection: str, q: str = "", mode: str = "graph"
 
     async def ask() -> None:
         below.clear()
-        answer.text = "…"
+        answer.text = "Asking …"
         go.disable()
         try:
             async with told("answering a question"):
@@ -48,27 +49,32 @@ async def ask_page(desk: Desk, collection: str, q: str = "", mode: str = "graph"
                 await run(body)
         finally:
             go.enable()
+            if answer.text == "Asking …":  # it went wrong, and that was said
+                answer.text = ""
 
     async def run(body: QueryIn) -> None:
-        desk.caller().check("read", collection=collection)
-        parts = desk.parts
+        caller, parts = desk.caller(), desk.parts
+        caller.check("read", collection=collection)
+        check_quota(caller)
         params = answer_params(parts.settings, body.order)
         task = await begin(
             parts.searcher, parts.generator, collection, body.to_request(), params, body.strategy, streaming=True
         )
         said = ""
-        async with aclosing(finish(task)) as stream:
-            async for event in stream:
-                if isinstance(event, Token):
-                    said += event.text
-                    answer.text = said
-                elif isinstance(event, Note):
-                    answer.text = f"Noted: {event.text}"
-                else:
-                    query_id = parts.query_log.add(body.question, event)
-                    answer.text = event.answer.text
-                    with below:
-                        _explain(collection, event, query_id)
+        with parts.keys.bill(caller) as bill:
+            async with aclosing(finish(task)) as stream:
+                async for event in stream:
+                    if isinstance(event, Token):
+                        said += event.text
+                        answer.text = said
+                    elif isinstance(event, Note):
+                        answer.text = f"Noted: {event.text}"
+                    else:
+                        bill.usage = event.usage
+                        query_id = parts.query_log.add(body.question, event)
+                        answer.text = event.answer.text
+                        with below:
+                            _explain(collection, event, query_id)
 
     go.on_click(ask)
     question.on("keydown.enter", ask)

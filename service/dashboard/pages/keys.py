@@ -6,9 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from markupsafe import Markup
 from nicegui import ui
-from pydantic import ValidationError
 
-from memory_graph.errors import InvalidInput
 from service.access import SCOPES
 from service.api import collections, keys
 from service.dashboard.desk import Desk
@@ -57,7 +55,7 @@ async def _make(desk: Desk, done: Callable[[], Awaitable[None]]) -> None:
     async with told("making a key"):
         made: NewKeyOut = await desk.call(
             keys.create,
-            body=_read(
+            body=KeyIn(
                 name=name.value or "",
                 scopes=scopes.value,
                 collections=bound.value or None,
@@ -66,15 +64,6 @@ async def _make(desk: Desk, done: Callable[[], Awaitable[None]]) -> None:
         )
         await done()
         _show_once(made)
-
-
-def _read(**given: object) -> KeyIn:
-    """Return what was filled in. Errors: ``InvalidInput`` naming the field."""
-    try:
-        return KeyIn.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InvalidInput(str(first["loc"][0]), first["msg"]) from None
 
 
 async def _renew(desk: Desk, key_id: str | None, done: Callable[[], Awaitable[None]]) -> None:
