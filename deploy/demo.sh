@@ -36,4 +36,4 @@ Who carved the figurehead of the ship that Maren Tolloway commanded?
 In what year was the Eiffel Tower completed?
 QUESTIONS
 echo
-echo "The service runs on $url; its API is documented at $url/docs. \`make stop\` ends it."
+echo "The service runs on $url: dashboard at $url/admin, API documentation at $url/docs. \`make stop\` ends it."
