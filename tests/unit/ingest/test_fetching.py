@@ -303,7 +303,9 @@ def test_another_way_of_packing_is_refused(server: WebServer, coding: str) -> No
 
 
 @pytest.mark.parametrize(
-    "body", [b"no gzip", gzip.compress(b"Tides" * 1000)[:-9], gzip.compress(b"Tides") + gzip.compress(b"Moon")]
+    "body",
+    [b"no gzip", gzip.compress(b"Tides" * 1000)[:-9], gzip.compress(b"Tides") + gzip.compress(b"Moon")],
+    ids=["not packed", "cut short", "two members"],
 )
 def test_a_packed_body_that_is_broken_is_damaged(server: WebServer, body: bytes) -> None:
     server.answer("/", say(body, Content_Encoding="gzip"))
