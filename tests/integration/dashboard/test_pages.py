@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.integration.installation import Installation, Ran, Server, wait_for
+from tests.integration.dashboard.browsing import go, serious_findings
+from tests.integration.installation import Installation, Server, wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -33,52 +33,6 @@ MISCHIEF = (
 )
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium of the system."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with sync_playwright() as playwright:
-        # A container's root has no sandbox of its own.
-        launched = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"] if os.getuid() == 0 else [])
-        yield launched
-        launched.close()
-
-
-@pytest.fixture(scope="module")
-def server(learned: tuple[Installation, Ran]) -> Iterator[Server]:
-    """The service over the samples, open on loopback."""
-    running = Server(learned[0])
-    yield running
-    running.client.close()
-    learned[0].end()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    made = browser.new_context()
-    made.set_default_timeout(15_000)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    """A page whose errors fail the test."""
-    opened = context.new_page()
-    wrong: list[str] = []
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    yield opened
-    assert not wrong
-
-
-def go(page: Page, server: Server, path: str) -> None:
-    """Open a page and wait until its socket is there."""
-    page.goto(server.url + path)
-    page.wait_for_function("window.socket && window.socket.connected")
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_opens_in_light_and_dark_without_a_serious_finding(
     name: str, browser: Browser, server: Server
@@ -88,12 +42,7 @@ def test_every_page_opens_in_light_and_dark_without_a_serious_finding(
         page = context.new_page()
         go(page, server, PAGES[name])
         expect(page.locator("h1")).to_have_count(1)
-        found = Axe().run(page).response["violations"]
-        serious = [
-            (one["id"], one["help"], [node["html"][:200] for node in one["nodes"]][:3])
-            for one in found
-            if one["impact"] in ("serious", "critical")
-        ]
+        serious = serious_findings(page)
         context.close()
         assert not serious, f"{name} in {scheme}: {serious}"
 
