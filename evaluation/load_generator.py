@@ -81,6 +81,8 @@ async def run(load: Load) -> Outcome:
         status, answer, connection = 0, b"", None
         try:
             async with asyncio.timeout(_PATIENCE_S):
+                while idle and idle[-1][0].at_eof():  # the service has closed it meanwhile
+                    idle.pop()[1].close()
                 connection = idle.pop() if idle else await asyncio.open_connection(host, port)
                 connection[1].write(message)
                 status, answer = await _read_answer(connection[0])

@@ -138,5 +138,8 @@ def _tell(name: str, load: Load, outcome: Outcome, resident_mb: float) -> Phase:
 
 
 def _resident_mb(pid: int) -> float:
+    """Return what a process and those that it started hold: a service is a process beside the one that watches it."""
     status = Path(f"/proc/{pid}/status").read_text("ascii")
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) * 1024 / 1e6
+    own = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) * 1024 / 1e6
+    started = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    return own + sum(_resident_mb(int(one)) for one in started)

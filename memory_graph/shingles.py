@@ -32,7 +32,10 @@ def shingle(text: str) -> Hashes:
     Words are those of ``memory_graph.text.words``: punctuation and letter case do not count. A text of fewer words has
     none.
     """
-    words = hash_keys([_UNSPACED.sub(r" \g<0> ", normalize(text))])[0].astype(np.uint64)
+    normalized = normalize(text)
+    if not normalized.isascii():
+        normalized = _UNSPACED.sub(r" \g<0> ", normalized)
+    words = hash_keys([normalized])[0].astype(np.uint64)
     count = max(len(words) - SHINGLE_WORDS + 1, 0)
     hashed = np.full(count, _SEED, dtype=np.uint64)
     for place in range(SHINGLE_WORDS):

@@ -1,13 +1,13 @@
 """Copies among hits: of passages that say the same, in documents that are linked as copies, the best one is returned.
 
-Passages are compared, not documents: of two versions of a manual, what only one of them says stays.
+Passages are compared, not documents: of two versions of a manual, what only one of them says stays. Within a document
+they are copies only where they are equal: its parts may be alike, and are all meant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from sqlalchemy import Connection
 
@@ -24,19 +24,29 @@ class _Kept:
 
     hit: Hit
     duplicates: list[str] = field(default_factory=list)
+    # Made when they are first wanted, which for most hits is never.
+    _shingles: Hashes | None = None
+    _text: str | None = None
 
-    @cached_property
+    @property
     def shingles(self) -> Hashes:
-        return shingle(self.hit.text)
+        # No cached_property: up to Python 3.11 it lets one thread of all compute at a time.
+        if self._shingles is None:
+            self._shingles = shingle(self.hit.text)
+        return self._shingles
 
-    @cached_property
+    @property
     def text(self) -> str:
-        return fold_text(self.hit.text)
+        if self._text is None:
+            self._text = fold_text(self.hit.text)
+        return self._text
 
     def is_copied_by(self, other: _Kept) -> bool:
         """Whether another hit says the same; as of documents, short ones only where they are equal."""
         if self.text == other.text and fold_text(self.hit.title) == fold_text(other.hit.title):
             return True
+        if self.hit.document_id == other.hit.document_id:
+            return False
         if min(len(self.shingles), len(other.shingles)) < MIN_SHINGLES:
             return False
         return measure_overlap(self.shingles, other.shingles) >= SIMILARITY
@@ -85,7 +95,8 @@ class Folding:
         """Fold a hit into the best one that it is a copy of, of those at ``places``; False if it is none."""
         for one in (self.kept[place] for place in places):
             if one.is_copied_by(new):
-                one.duplicates.append(new.hit.document_id)
+                if new.hit.document_id != one.hit.document_id:
+                    one.duplicates.append(new.hit.document_id)
                 self.folded.append((new.hit.passage_id, one.hit.passage_id))
                 return True
         return False

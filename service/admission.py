@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from asyncio import FIRST_COMPLETED, Future, Task, create_task, gather, get_running_loop, timeout, wait
+from collections.abc import Mapping
 from contextvars import ContextVar
 from threading import Event
 from typing import Literal
@@ -25,6 +26,7 @@ from service.settings import Settings
 log = logging.getLogger(__name__)
 
 Kind = Literal["searches", "answers", "writes"]
+Lines = Mapping[Kind, Line]
 
 MB = 2**20
 # Never refused, never waiting: who watches over the service must hear from it, above all when it is busy.
@@ -47,11 +49,41 @@ def kind_of(method: str, path: str) -> tuple[Kind | None, str]:
     return ("writes" if path.startswith("/v1/") else None), collection
 
 
+def open_lines(settings: Settings) -> Lines:
+    """Return the lines of a process, empty."""
+    return {
+        "searches": Line(settings.searches_at_once, settings.searches_waiting),
+        "answers": Line(settings.answers_at_once, settings.answers_waiting),
+        "writes": Line(settings.writes_at_once, settings.writes_waiting),
+    }
+
+
 def leave_line() -> None:
     """Give back the place of the request in work: from here on it costs nothing but a connection."""
     place = _place.get()
     if place is not None:
         place.leave()
+
+
+class Overflow:
+    """Refuses a request whose line is full, before anybody asks who sent it: ``429`` with ``Retry-After``.
+
+    Looking a key up costs more than a refusal may: what comes in too fast would wait for that instead of in a line.
+    """
+
+    def __init__(self, app: ASGIApp, lines: Lines) -> None:
+        self._app = app
+        self._lines = lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = kind_of(scope["method"], scope["path"])[0] if scope["type"] == "http" else None
+        if kind is not None:
+            try:
+                self._lines[kind].check()
+            except Full as full:
+                await _refuse(_too_many(kind, full), scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 class Admission:
@@ -61,13 +93,9 @@ class Admission:
     not arrive, ``504`` where the answer has not begun in time. Writes have no time-out: they are done once they began.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, lines: Lines | None = None) -> None:
         self._app = app
-        self.lines: dict[Kind, Line] = {
-            "searches": Line(settings.searches_at_once, settings.searches_waiting),
-            "answers": Line(settings.answers_at_once, settings.answers_waiting),
-            "writes": Line(settings.writes_at_once, settings.writes_waiting),
-        }
+        self.lines = lines or open_lines(settings)
         self._body_bytes = settings.max_body_mb * MB
         self._upload_bytes = settings.max_upload_mb * MB
         self._timeout_s = settings.request_timeout_s
@@ -91,9 +119,8 @@ class Admission:
         try:
             place = self.lines[kind].enter(collection) if kind is not None else None
         except Full as full:
-            detail = f"too many {kind} at once; try again in {full.retry_after_s} s"
-            refusal = HTTPException(429, detail, {"Retry-After": str(full.retry_after_s)})
-            await _refuse(refusal, scope, receive, send)
+            assert kind is not None
+            await _refuse(_too_many(kind, full), scope, receive, send)
             return
         goes_on = False
         try:
@@ -199,6 +226,11 @@ async def _wait(place: Place, inbox: Inbox, by: float) -> bool:
     finally:
         gone.cancel()
         await gather(gone, return_exceptions=True)
+
+
+def _too_many(kind: Kind, full: Full) -> HTTPException:
+    detail = f"too many {kind} at once; try again in {full.retry_after_s} s"
+    return HTTPException(429, detail, {"Retry-After": str(full.retry_after_s)})
 
 
 def _too_late(seconds: float) -> HTTPException:

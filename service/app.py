@@ -25,7 +25,7 @@ from retrieval.embedder import Embedder
 from retrieval.facts import FactFilter
 from retrieval.generator import Generator
 from service import __version__
-from service.admission import Admission
+from service.admission import Admission, Overflow, open_lines
 from service.api import (
     audit,
     collections,
@@ -168,8 +168,10 @@ def create_app(
     app.add_middleware(Door)
     app.add_middleware(Etags)
     app.add_middleware(Repeats)
-    app.add_middleware(Admission, settings=settings)  # within the gate: who may not ask takes nobody's place
+    lines = open_lines(settings)
+    app.add_middleware(Admission, settings=settings, lines=lines)  # within the gate: who may not ask takes no place
     app.add_middleware(Gate, settings=settings)
+    app.add_middleware(Overflow, lines=lines)
     app.add_middleware(OpenAIErrors)  # outermost: what any of the others refuses must be understood too
     app.add_middleware(Farewell, closing=app.state.closing)
     app.add_middleware(Watch, metrics=counted)

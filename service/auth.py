@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from anyio import CapacityLimiter, to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,14 +17,13 @@ from service.dashboard.door import is_inside
 from service.errors import problem, status_of
 from service.hosts import LOOPBACK_NAMES, AllowedHosts, host_of, is_loopback
 from service.key_ring import KeyRing
+from service.looks import Looks
 from service.rates import Rates
 from service.settings import Settings
 
 # Answered without a key, for load balancers and browsers: they tell nothing of what is stored.
 PUBLIC = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
 PUBLIC_FILES = "/static-offline-docs/"
-# Of their own, so that keys are looked up while every other thread is at work on a search.
-_THREADS = 4
 
 
 def check_address(settings: Settings, database: Database | None = None) -> None:
@@ -56,15 +54,15 @@ class Gate:
         own = settings.host.lower()
         self._hosts = AllowedHosts(rules=(*settings.host_names.rules, *((own,) if own.strip(":0.") else ())))
         self._rates = Rates()
-        self._threads = CapacityLimiter(_THREADS)
+        self._closed: Looks[None, bool] | None = None  # until the first request, when the parts are there
+        self._callers: Looks[str, Caller | None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers, ring = Headers(scope=scope), scope["app"].state.services.keys
         try:
-            answer = await self._admit(scope["path"], headers, ring)
+            answer = await self._admit(scope["path"], Headers(scope=scope), scope["app"].state.services.keys)
         except StoreError as error:
             answer = problem(status_of(error), error.code, error.message)
         if isinstance(answer, Response):
@@ -76,9 +74,7 @@ class Gate:
     async def _admit(self, path: str, headers: Headers, ring: KeyRing) -> Caller | Response:
         is_public = path in PUBLIC or path.startswith(PUBLIC_FILES)
         # What must answer at once does not wait for the database.
-        closed = ring.known_closed or (
-            not is_public and await to_thread.run_sync(ring.is_closed, limiter=self._threads)
-        )
+        closed = ring.known_closed or (not is_public and await self._is_closed(ring))
         if refusal := self._refuse_page(headers, closed):
             return refusal
         if is_public:
@@ -90,7 +86,7 @@ class Gate:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         caller = None
         if scheme.lower() == "bearer":
-            caller = await to_thread.run_sync(ring.find, given.strip(), limiter=self._threads)
+            caller = await self._find(ring, given.strip())
         if caller is None:
             response = problem(401, "unauthorized", "send the key as `Authorization: Bearer KEY`")
             response.headers["WWW-Authenticate"] = "Bearer"
@@ -102,6 +98,16 @@ class Gate:
             response.headers.update({"Retry-After": str(seconds)} | self._rates.headers(caller, now()))
             return response
         return caller
+
+    async def _is_closed(self, ring: KeyRing) -> bool:
+        if self._closed is None:
+            self._closed = Looks(lambda asked: dict.fromkeys(asked, ring.is_closed()))
+        return await self._closed.ask(None)
+
+    async def _find(self, ring: KeyRing, given: str) -> Caller | None:
+        if self._callers is None:
+            self._callers = Looks(ring.find_all)
+        return await self._callers.ask(given)
 
     def _refuse_page(self, headers: Headers, closed: bool) -> Response | None:
         host = host_of(f"//{headers.get('host', '')}")

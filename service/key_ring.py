@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -66,29 +66,30 @@ class KeyRing:
         return self._closed
 
     def find(self, given: str) -> Caller | None:
-        """Return who holds a key, or None; an unknown id takes the same statements and comparisons as a wrong secret.
+        """Return who holds a key, or None; ``given`` is as a header has it, in Latin-1."""
+        return self.find_all((given,))[given]
 
-        ``given`` is as a header has it, in Latin-1.
+    def find_all(self, given: Collection[str]) -> dict[str, Caller | None]:
+        """Return who holds each of some keys, or None; in one read of the database.
+
+        An unknown id takes the same statements and comparisons as a wrong secret.
         """
         # Back in bytes, a key of any characters is the UTF-8 that was sent.
-        if self._first_key and hmac.compare_digest(given.encode("latin-1"), self._first_key):
-            return FIRST
-        key_id, secret = split_key(given)
+        first = {
+            key for key in given if self._first_key and hmac.compare_digest(key.encode("latin-1"), self._first_key)
+        }
+        found: dict[str, Caller | None] = dict.fromkeys(first, FIRST)
+        others = [key for key in given if key not in first]
+        if not others:
+            return found
         moment = now()
         with self._database.read() as connection:
-            key = find_key(connection, key_id)
-            spent = tokens_spent(connection, key_id, moment.date())
-        hashed = hash_secret(secret)
-        current = hmac.compare_digest(hashed, key.hash if key else _NO_HASH)
-        old = hmac.compare_digest(hashed, (key.old_hash if key else None) or _NO_HASH)
-        if key is None or not key.holds(moment):
-            return None
-        if not current and not (old and key.old_until is not None and moment < key.old_until):
-            return None
-        with self._lock:
-            self._uses[key_id] = moment
-            spent += self._spent.get((key_id, moment.date()), 0)
-        return _caller(key, spent)
+            for one in others:
+                key_id, secret = split_key(one)
+                key = find_key(connection, key_id)
+                spent = tokens_spent(connection, key_id, moment.date())
+                found[one] = self._admit(key, key_id, secret, spent, moment)
+        return found
 
     def find_by_id(self, key_id: str) -> Caller | None:
         """Return who holds the key of an id, None where it holds no more; for sessions, which were begun with it."""
@@ -147,6 +148,19 @@ class KeyRing:
             self._spent = {entry: tokens for entry, tokens in self._spent.items() if tokens}
             self._uses = {key_id: at for key_id, at in self._uses.items() if uses.get(key_id) != at}
         self._noted_at = monotonic()
+
+    def _admit(self, key: Key | None, key_id: str, secret: str, spent: int, moment: datetime) -> Caller | None:
+        hashed = hash_secret(secret)
+        current = hmac.compare_digest(hashed, key.hash if key else _NO_HASH)
+        old = hmac.compare_digest(hashed, (key.old_hash if key else None) or _NO_HASH)
+        if key is None or not key.holds(moment):
+            return None
+        if not current and not (old and key.old_until is not None and moment < key.old_until):
+            return None
+        with self._lock:
+            self._uses[key_id] = moment
+            spent += self._spent.get((key_id, moment.date()), 0)
+        return _caller(key, spent)
 
     def _run(self) -> None:
         while not self._stopped.wait(FLUSH_S):

@@ -59,18 +59,22 @@ class Line:
         rounds = (self.in_work + self.waiting) / self.at_once
         return min(_LONGEST_RETRY_S, max(1, ceil(rounds * self.service_s)))
 
+    def check(self) -> None:
+        """Take no place, and see whether there is one. Errors: ``Full``."""
+        if self.in_work >= self.at_once and self.waiting >= self.most_waiting:
+            self.refused += 1
+            raise Full(self.retry_after_s)
+
     def enter(self, lane: str = "") -> Place:
         """Take a place, ready now or later. Errors: ``Full``."""
+        self.check()
         place = Place(self, lane)
         if self.in_work < self.at_once:
             self.in_work += 1
             self._serve(place)
-        elif self.waiting < self.most_waiting:
+        else:
             self.waiting += 1
             self._lanes.setdefault(lane, deque()).append(place)
-        else:
-            self.refused += 1
-            raise Full(self.retry_after_s)
         return place
 
     def let_go(self, place: Place) -> None:

@@ -102,3 +102,12 @@ def test_a_filter_holds_for_what_takes_the_places(database: Database, cid: int, 
     commit_documents(database, cid, *copies, *others)
     assert set(_found(_search(searcher, top_k=2, filter={"source": "s"}))) >= {"in"}
     assert "out" not in _found(_search(searcher, top_k=4, filter={"source": "s"}))
+
+
+def test_parts_of_one_document_are_alike_and_stay_and_what_it_says_twice_is_returned_once(
+    database: Database, cid: int, searcher: Searcher
+) -> None:
+    commit_documents(database, cid, _document("a", ONE, HARBOUR, CHANGED, HARBOUR))
+    hits = _search(searcher).hits
+    assert [hit.text for hit in hits] == [HARBOUR, CHANGED]
+    assert [hit.duplicates for hit in hits] == [(), ()]

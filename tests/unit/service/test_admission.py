@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request, UploadFile
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from memory_graph.errors import Abandoned
 from retrieval.batching import BatchingEmbedder
 from retrieval.testing import HashEmbedder
-from service.admission import Admission, kind_of, leave_line
+from service.admission import Admission, Overflow, kind_of, leave_line
 from service.errors import install_handlers
 from service.settings import Settings
 
@@ -80,7 +81,7 @@ class Door:
         async def alive() -> str:
             return "ok"
 
-        self.admission = Admission(app, self.settings)
+        self.admission: Any = Admission(app, self.settings)
 
 
 @dataclass
@@ -195,6 +196,31 @@ def test_what_is_too_much_is_refused_at_once_and_the_rest_is_served(tmp_path: Pa
         assert [client.status for client in (*clients[:2], write)] == [200, 200, 200]
         lines = door.admission.lines.values()
         assert [(line.in_work, line.waiting) for line in lines] == [(0, 0)] * 3
+
+    _run(tmp_path, story, **FEW)
+
+
+def test_a_full_line_is_told_before_anybody_looks_who_asks(tmp_path: Path) -> None:
+    async def story(door: Door) -> None:
+        within, looked_at = door.admission, list[str]()
+
+        async def gate(scope: Scope, receive: Receive, send: Send) -> None:
+            looked_at.append(scope["path"])
+            await within(scope, receive, send)
+
+        door.admission = Overflow(gate, within.lines)
+        clients = [Client(SEARCH) for _ in range(2)]
+        tasks = [client.start(door) for client in clients]
+        await _begin(door)
+        while not within.lines["searches"].waiting:
+            await asyncio.sleep(0)
+        late, health = Client(SEARCH), Client("/healthz", method="GET")
+        await asyncio.gather(late.start(door), health.start(door))
+        assert (late.problem, health.status) == ((429, "overloaded"), 200)
+        assert looked_at == [SEARCH, SEARCH, "/healthz"]
+        door.let.release(2)
+        await asyncio.gather(*tasks)
+        assert [client.status for client in clients] == [200, 200]
 
     _run(tmp_path, story, **FEW)
 
