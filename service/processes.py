@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 # File numbers that a process inherits: where connections come in, and where it says that it is ready.
 LISTENER_VARIABLE = "SHARPWAVE_LISTEN_FD"
 READY_VARIABLE = "SHARPWAVE_READY_FD"
+# Where the first of several processes takes what the others pass on to it.
+DESK_VARIABLE = "SHARPWAVE_DESK_FD"
+DESK_PATH_VARIABLE = "SHARPWAVE_DESK_PATH"
 
 # A process that ends sooner than this after its start did not run: the next start waits longer.
 SHORT_LIFE_S = 10.0
@@ -29,7 +32,7 @@ class Program:
     """What is run: a command, how many at once, and how long each may take to end.
 
     With ``listener`` each process inherits that socket and says when it answers, so that a new one can take over before
-    the old one leaves.
+    the old one leaves. ``desk`` is a socket that the first of them alone inherits.
     """
 
     name: str
@@ -39,12 +42,13 @@ class Program:
     count: int = 1
     niceness: int = 0
     listener: socket.socket | None = None
+    desk: socket.socket | None = None
 
 
 class Process:
-    """One run of a program."""
+    """One run of a program, perhaps as the first of several."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *, is_first: bool = True) -> None:
         self.is_ready = program.listener is None
         self.is_asked_to_end = False
         self.started = time.monotonic()
@@ -56,6 +60,9 @@ class Process:
             self._news, tell = os.pipe()
             inherited = [program.listener.fileno(), tell]
             environment |= {LISTENER_VARIABLE: str(inherited[0]), READY_VARIABLE: str(tell)}
+        if program.desk is not None and is_first:
+            inherited.append(program.desk.fileno())
+            environment[DESK_VARIABLE] = str(program.desk.fileno())
         # A group of its own: Ctrl-C reaches the supervisor alone, which ends its processes in order.
         self._popen = subprocess.Popen(
             program.command, env=environment, start_new_session=True, pass_fds=inherited, stdin=subprocess.DEVNULL
@@ -167,7 +174,7 @@ class Pool:
                 slot.resume_at += slot.pause_s
                 log.warning("the %s ended (status %s)", self.program.name, status)
         if slot.process is None and now >= slot.resume_at:
-            slot.process = Process(self.program)
+            slot.process = Process(self.program, is_first=slot is self._slots[0])
         self.was_ready = self.was_ready or (slot.process is not None and slot.process.is_ready)
 
     def _roll(self) -> None:
@@ -189,7 +196,7 @@ class Pool:
 
     def _replace(self, slot: _Slot) -> None:
         if self._incoming is None:
-            self._incoming = Process(self.program)
+            self._incoming = Process(self.program, is_first=slot is self._slots[0])
         new, status = self._incoming, self._incoming.look()
         if status is None and not new.is_ready and time.monotonic() - new.started < READY_S:
             return

@@ -6,13 +6,15 @@ import os
 import signal
 import socket
 import sys
+import tempfile
+from pathlib import Path
 from uuid import uuid4
 
 from memory_graph.errors import InvalidInput
 from service.app import INSTANCE_VARIABLE, SUPERVISOR_VARIABLE
 from service.http_server import LAST_WORDS_S, PARTS_S
 from service.local import Announcement, announce, withdraw
-from service.processes import Pool, Program
+from service.processes import DESK_PATH_VARIABLE, Pool, Program
 from service.settings import Settings
 from service.signals import Signals
 
@@ -48,6 +50,25 @@ def url_of(settings: Settings) -> str:
     return f"http://{host}:{settings.port}"
 
 
+class Desk:
+    """Where the process that has the dashboard takes what comes for it to the others: a socket of this user alone.
+
+    Its folder is a short one, since the path of a socket may have a hundred bytes.
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="sharpwave-")
+        self.path = Path(self._folder.name) / "desk"
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(str(self.path))
+        self.listener.listen(_BACKLOG)
+
+    def close(self) -> None:
+        """Take no more."""
+        self.listener.close()
+        self._folder.cleanup()
+
+
 class Supervisor:
     """Keeps the API's processes, and perhaps a worker, running until it is told to end.
 
@@ -71,6 +92,9 @@ class Supervisor:
         # The cores are shared out; the worker leaves one to the questions, and yields where both want the same one.
         asking = {"SHARPWAVE_THREADS": str(max(1, settings.threads // settings.api_workers))}
         learning = {"SHARPWAVE_THREADS": str(max(1, settings.threads - 1))}
+        self._desk = Desk() if settings.api_workers > 1 else None
+        if self._desk is not None:
+            environment[DESK_PATH_VARIABLE] = str(self._desk.path)
         self._api = Pool(
             Program(
                 name="API",
@@ -79,6 +103,7 @@ class Supervisor:
                 end_s=settings.shutdown_s + LAST_WORDS_S + PARTS_S + _SPARE_S,
                 count=settings.api_workers,
                 listener=listener,
+                desk=self._desk.listener if self._desk is not None else None,
             )
         )
         self._pools = [self._api]
@@ -146,6 +171,8 @@ class Supervisor:
     def _end(self) -> None:
         # Whoever comes now is refused at once, and can ask elsewhere.
         self._listener.close()
+        if self._desk is not None:
+            self._desk.close()
         if self._told is not None:
             withdraw(self._settings, self._instance)
         for pool in self._pools:

@@ -20,12 +20,14 @@ from service.app import create_app, follow_supervisor
 from service.auth import check_address
 from service.closing import Closing
 from service.commands.output import DataDir, console
+from service.dashboard.markup import ROOT
 from service.dashboard.mount import mount_dashboard
+from service.dashboard.relay import Relay
 from service.http_server import ApiServer
 from service.local import Announcement, find_service, read_announcement
 from service.logs import set_up_logging
 from service.metrics import share_metrics, unshare_metrics
-from service.processes import LISTENER_VARIABLE, READY_VARIABLE
+from service.processes import DESK_PATH_VARIABLE, DESK_VARIABLE, LISTENER_VARIABLE, READY_VARIABLE
 from service.settings import Settings, read_settings
 from service.signals import Signals
 from service.slow_heads import closing_after
@@ -146,8 +148,15 @@ def _answer() -> None:
         os.close(ready)
 
     app = create_app(settings, closing=closing)
-    if settings.api_workers == 1:  # a page and its socket must come to the same process
+    sockets = [listener]
+    if DESK_VARIABLE in os.environ:
+        sockets.append(socket.socket(fileno=int(os.environ[DESK_VARIABLE])))
+        os.set_inheritable(sockets[1].fileno(), False)
+    # A page and its socket must come to the same process: the first one, or the only one.
+    if len(sockets) > 1 or settings.api_workers == 1:
         mount_dashboard(app, settings)
+    else:
+        app.mount(ROOT, Relay(os.environ[DESK_PATH_VARIABLE]))
     config = uvicorn.Config(
         app,
         http=closing_after(settings.client_timeout_s),
@@ -156,7 +165,7 @@ def _answer() -> None:
         log_level="warning",
         proxy_headers=False,
     )
-    ApiServer(config, closing, shutdown_s=settings.shutdown_s, on_ready=tell).run([listener])
+    ApiServer(config, closing, shutdown_s=settings.shutdown_s, on_ready=tell).run(sockets)
 
 
 def _say(settings: Settings, words: str) -> None:

@@ -46,11 +46,13 @@ def make_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     monkeypatch.chdir(tmp_path)
     made: list[Pool] = []
 
-    def make(code: str = API, count: int = 1, end_s: float = 20, *, listens: bool = True) -> Pool:
+    def make(
+        code: str = API, count: int = 1, end_s: float = 20, *, listens: bool = True, desk: socket.socket | None = None
+    ) -> Pool:
         listener = socket.create_server(("127.0.0.1", 0)) if listens else None
         program = Program(
             name="test", command=[sys.executable, "-c", code], environment=os.environ.copy(), end_s=end_s, count=count,
-            listener=listener,
+            listener=listener, desk=desk,
         )  # fmt: skip
         made.append(Pool(program))
         return made[-1]
@@ -143,3 +145,22 @@ def test_one_that_cannot_run_is_tried_again_after_a_pause(make_pool: Callable[..
     assert (pool.last_status, pids(pool), pool.was_ready) == (7, [], False)
     pool.tick()
     assert pids(pool) == []  # not at once
+
+
+def test_the_first_one_alone_has_the_desk_whoever_is_replaced(make_pool: Callable[..., Pool], tmp_path: Path) -> None:
+    code = "import os, pathlib; pathlib.Path(f'desk {os.getpid()}').write_text(os.environ.get('SHARPWAVE_DESK_FD', ''))"
+
+    def with_desk() -> list[bool]:
+        return [bool((tmp_path / f"desk {pid}").read_text()) for pid in pids(pool)]
+
+    with socket.create_server(("127.0.0.1", 0)) as desk:
+        pool = make_pool(code + API, count=3, desk=desk)
+        until(lambda: all_ready(pool), pool)
+        assert with_desk() == [True, False, False]
+        pool.restart()
+        until(lambda: pool.restarts == 1, pool)
+        assert with_desk() == [True, False, False]
+        os.kill(pids(pool)[0], signal.SIGKILL)
+        gone = pids(pool)[0]
+        until(lambda: all_ready(pool) and gone not in pids(pool), pool)
+        assert with_desk() == [True, False, False]
