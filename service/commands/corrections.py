@@ -16,12 +16,12 @@ from memory_graph.corrections import Kind
 from memory_graph.store.collections import get_collection
 from memory_graph.store.correcting import Correction, NewCorrection, correct, list_corrections
 from memory_graph.store.correcting import undo as undo_correction
-from service.app import DEFAULT_COLLECTION
 from service.auditing import audited, cli_actor, describe_correction
 from service.commands.output import AsJson, CollectionOption, DataDir, console, is_alone, out, print_json
 from service.inspection_schemas import CorrectionOut, CorrectionsOut
+from service.opening import DEFAULT_COLLECTION, open_database
 from service.settings import read_settings
-from service.wiring import open_database, open_embedder
+from service.wiring import open_embedder
 
 SHOWN = 100
 

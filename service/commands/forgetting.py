@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ingest.worker import live_workers
+from ingest.alive import live_workers
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, SharpwaveError
 from memory_graph.store.audit import document_target
@@ -20,13 +20,13 @@ from memory_graph.store.forgetting import Erased, Selection, choose
 from memory_graph.store.forgetting import forget as forget_selection
 from memory_graph.store.jobs import list_workers
 from memory_graph.store.purges import Purge, get_purge, list_purges, open_purges
-from service.app import DEFAULT_COLLECTION
 from service.auditing import audited, cli_actor, describe_erased, describe_selection
 from service.commands.output import AsJson, CollectionOption, DataDir, console, is_alone, out, print_json
 from service.forgetting_schemas import ForgottenOut, ForgottenProvedOut, ProofOut, PurgeOut, PurgesOut
+from service.opening import DEFAULT_COLLECTION, open_database
 from service.proving import prove, remember
 from service.settings import Settings, read_settings
-from service.wiring import make_purger, open_database
+from service.wiring import make_purger
 
 POLL_S = 0.5
 # Where nobody waits for the proof, the purge is left to the next worker after so long.
