@@ -8,7 +8,6 @@ nothing is compared, then or later.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 from rensa import RMinHash
@@ -21,8 +20,6 @@ from memory_graph.store.learning import known_hashes
 from memory_graph.store.skipped import note_skipped
 from memory_graph.text import hash_text
 from memory_graph.types import Document
-
-Policy: TypeAlias = Literal["link", "skip", "keep"]
 
 # Signatures are rows: with another seed, or another version of the algorithm, no old one is ever found again.
 _SEED = 1

@@ -6,11 +6,13 @@ names: nothing else can become a triple between names.
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from memory_graph.text import MAX_NAME_WORDS, clean_name, words
 from memory_graph.types import Extraction, Mention, Triple
@@ -43,12 +45,23 @@ class ExtractionParams:
     batch_size: int = 64
 
 
+def _import_spacy() -> Any:
+    # thinc imports PyTorch wherever it is installed: two seconds and 190 MB, for layers that these pipelines have not.
+    # It does without where that import fails, as None here makes it; a process that has PyTorch already keeps it.
+    if "torch" in sys.modules:
+        return importlib.import_module("spacy")
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("spacy")
+    finally:
+        del sys.modules["torch"]
+
+
 class SpacyExtractor:
     """spaCy's named entities as mentions, and subject-verb-object patterns between them as triples."""
 
     def __init__(self, model: Path, params: ExtractionParams | None = None) -> None:
-        import spacy
-
+        spacy = _import_spacy()
         self.name = f"spacy:{model.name}"
         self._params = params or ExtractionParams()
         self._names = spacy.load(model, exclude=["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer"])

@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import uuid4
 
-from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
 from sqlalchemy import Connection
 
-from ingest.dedupe import Policy
 from ingest.staging import document_to_json
 from memory_graph.database import Database
 from memory_graph.errors import Conflict
@@ -27,8 +25,11 @@ from memory_graph.store.jobs import NORMAL, Failure, NewItem
 from memory_graph.store.shares import Share
 from memory_graph.store.tokens import limit_tokens
 from memory_graph.text import hash_text
-from memory_graph.types import Document
+from memory_graph.types import Document, Policy
 from retrieval import tracing
+
+if TYPE_CHECKING:
+    from dbos import EnqueueOptions
 
 QUEUE = "ingest"
 WORKFLOW = "learn_job"
@@ -53,6 +54,8 @@ class JobQueue:
     """Submits jobs to the workers of one database."""
 
     def __init__(self, database: Database) -> None:
+        from dbos import DBOSClient, DBOSPortableJSONSerializer  # late: half a second, for those who change jobs
+
         self._database = database
         self._client = DBOSClient(
             system_database_url=database.url.render_as_string(hide_password=False),

@@ -20,6 +20,7 @@ from uuid import uuid4
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 
 from ingest import current
+from ingest.alive import live_workers
 from ingest.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, JobQueue
 from ingest.pipeline import JobEnded, Learner
 from ingest.upkeep import Upkeep
@@ -249,25 +250,3 @@ class Worker:
             with self._database.write() as connection:
                 shares.forsake_shares(connection, sorted(dead))
             DBOS._recover_pending_workflows(sorted(dead))
-
-
-def live_workers(rows: list[Any]) -> set[str]:
-    """Return the ids of those workers that are alive: heard of lately and, on this host, with a process."""
-    here = socket.gethostname()
-    return {row["id"] for row in rows if row["host"] != here or process_exists(row["pid"])}
-
-
-def process_exists(pid: int) -> bool:
-    """Whether a process of this host has the id."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def prepare_queue(database: Database) -> None:
-    """Create or upgrade DBOS's own tables. Errors: ``StoreUnavailable``."""
-    DBOS.migrate(database.url.render_as_string(hide_password=False))

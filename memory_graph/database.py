@@ -11,12 +11,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from filelock import FileLock
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
@@ -30,6 +26,9 @@ from memory_graph.errors import (
     StoreUnavailable,
     StoreVersionMismatch,
 )
+
+if TYPE_CHECKING:  # imported late: most processes find their schema current and need none of it
+    from alembic.config import Config
 
 BUSY_TIMEOUT_S = 30
 _WRITE = "sharpwave_write"
@@ -170,9 +169,14 @@ def _create_engine(url: URL) -> Engine:
     return engine
 
 
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config
 
@@ -183,13 +187,17 @@ def schema_state(database: Database) -> str:
     ``newer`` is any revision that this program does not know.
     """
     with database.read() as connection:
-        revision = MigrationContext.configure(connection).get_current_revision()
+        tables = inspect(connection)
+        revision = None
+        if tables.has_table("alembic_version"):
+            revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
         if revision is None:
-            return "older" if inspect(connection).has_table("collections") else "empty"
-    scripts = ScriptDirectory.from_config(_config())
-    if revision == scripts.get_current_head():
+            return "older" if tables.has_table("collections") else "empty"
+    # The files are named by their revisions, which follow one another.
+    known = sorted(path.name.split("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+    if revision == known[-1]:
         return "current"
-    return "older" if revision in {script.revision for script in scripts.walk_revisions()} else "newer"
+    return "older" if revision in known else "newer"
 
 
 def check_schema(database: Database) -> None:
@@ -216,6 +224,8 @@ def upgrade_schema(database: Database) -> None:
     with _migration_lock(database):
         if schema_state(database) == "newer":
             check_schema(database)
+        from alembic import command
+
         config = _config()
         with database.write() as connection:
             config.attributes["connection"] = connection

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 JsonObject: TypeAlias = Mapping[str, Any]
+# What becomes of copies of what is there; see ingest/dedupe.py.
+Policy: TypeAlias = Literal["link", "skip", "keep"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import Depends, Request
 
 from memory_graph.errors import Forbidden, NotFound, QuotaSpent
+from memory_graph.store.audit import Actor
 from memory_graph.store.reach import check_job, check_purge, check_query
 
 if TYPE_CHECKING:  # services hold the ring of keys, which makes callers
@@ -78,6 +79,14 @@ def get_caller(request: Request) -> Caller:
 
 
 Asking = Annotated[Caller, Depends(get_caller)]
+
+
+def get_actor(caller: Asking) -> Actor:
+    """Return whom the audit log names for a request."""
+    return Actor(id=caller.id, name=caller.name)
+
+
+Acting = Annotated[Actor, Depends(get_actor)]
 
 
 class Needs:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from asyncio import create_task, get_running_loop, to_thread
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from anyio.to_thread import current_default_thread_limiter
@@ -18,8 +17,7 @@ from starlette.routing import Route
 
 from ingest.jobs import JobQueue
 from memory_graph.database import Database
-from memory_graph.errors import Conflict
-from memory_graph.store.collections import create_collection, list_collections
+from memory_graph.store.collections import list_collections
 from retrieval.cross_encoder import PairScorer
 from retrieval.embedder import Embedder
 from retrieval.facts import FactFilter
@@ -56,6 +54,8 @@ from service.metrics import Metrics
 from service.observed_generator import ObservedGenerator
 from service.openai_errors import OpenAIErrors
 from service.openapi import install_description, operation_id
+from service.opening import ensure_default_collection, open_database
+from service.processes import INSTANCE_VARIABLE
 from service.pulse import Pulse
 from service.query_log import QueryLog
 from service.repeats import Repeats
@@ -65,15 +65,12 @@ from service.services import Services
 from service.settings import Settings
 from service.tracing import start_tracing, stop_tracing
 from service.watching import Watch
-from service.wiring import make_fact_filter, open_database, open_generator, open_searcher, open_views
+from service.wiring import make_fact_filter, open_generator, open_searcher, open_views
 
 log = logging.getLogger(__name__)
 
-DEFAULT_COLLECTION = "default"
 # Threads for what stands in no line: rows that are read, and who asks how the service is.
 SPARE_THREADS = 32
-SUPERVISOR_VARIABLE = "SHARPWAVE_SUPERVISOR_PID"
-INSTANCE_VARIABLE = "SHARPWAVE_INSTANCE"
 
 
 def create_app(
@@ -184,26 +181,6 @@ def _make_room(settings: Settings) -> None:
     at_once = settings.searches_at_once + settings.answers_at_once + settings.writes_at_once
     current_default_thread_limiter().total_tokens = at_once + SPARE_THREADS
     get_running_loop().set_default_executor(ThreadPoolExecutor(at_once + SPARE_THREADS, "loop"))
-
-
-def ensure_default_collection(database: Database) -> None:
-    """Create the default collection if it is not there."""
-    with suppress(Conflict), database.write() as connection:
-        create_collection(connection, DEFAULT_COLLECTION, "Where documents go unless told otherwise.")
-
-
-def follow_supervisor() -> None:
-    """End this process when the one that supervises it is gone: a killed supervisor must not leave the port taken."""
-    supervisor = os.environ.get(SUPERVISOR_VARIABLE)
-    if supervisor is None:
-        return
-
-    def watch() -> None:
-        while os.getppid() == int(supervisor):
-            threading.Event().wait(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
 
 
 def _make_parts(

@@ -7,9 +7,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends
 from sqlalchemy import Connection
 
 from memory_graph.database import Database
@@ -19,7 +18,6 @@ from memory_graph.store.correcting import Correction
 from memory_graph.store.forgetting import Erased, Selection
 from memory_graph.store.jobs import get_job
 from memory_graph.store.keys import Key
-from service.access import Asking
 from service.request_ids import request_id
 from service.schemas import COLLECTION_NAME
 
@@ -35,14 +33,6 @@ class Change:
     collection: str | None = None
     target: str = ""
     detail: dict[str, Any] = field(default_factory=dict)
-
-
-def get_actor(caller: Asking) -> Actor:
-    """Return whom the log names for a request."""
-    return Actor(id=caller.id, name=caller.name)
-
-
-Acting = Annotated[Actor, Depends(get_actor)]
 
 
 def cli_actor() -> Actor:

@@ -8,14 +8,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from memory_graph.database import Database
-from memory_graph.errors import InvalidInput, StoreError
-from memory_graph.store.keys import has_keys
+from memory_graph.errors import StoreError
 from memory_graph.store.rows import now
 from service.access import ANYONE, NOBODY, Caller
 from service.dashboard.door import is_inside
 from service.errors import problem, status_of
-from service.hosts import LOOPBACK_NAMES, AllowedHosts, host_of, is_loopback
+from service.hosts import LOOPBACK_NAMES, AllowedHosts, host_of
 from service.key_ring import KeyRing
 from service.looks import Looks
 from service.rates import Rates
@@ -24,21 +22,6 @@ from service.settings import Settings
 # Answered without a key, for load balancers and browsers: they tell nothing of what is stored.
 PUBLIC = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
 PUBLIC_FILES = "/static-offline-docs/"
-
-
-def check_address(settings: Settings, database: Database | None = None) -> None:
-    """Refuse to open the service to a network without a key, set or in the database. Errors: ``InvalidInput``."""
-    if not settings.is_open or is_loopback(settings.host):
-        return
-    if database is not None:
-        with database.read() as connection:
-            if has_keys(connection):
-                return
-    raise InvalidInput(
-        "SHARPWAVE_HOST",
-        f"{settings.host} can be reached by others: set SHARPWAVE_ADMIN_KEY or make a key with "
-        "`sharpwave keys create` first, or use 127.0.0.1",
-    )
 
 
 class Gate:

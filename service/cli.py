@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
@@ -21,73 +22,64 @@ import typer
 
 from memory_graph.errors import InvalidInput, SharpwaveError
 from service import __version__
-from service.commands import (
-    answers,
-    audit,
-    bench,
-    config,
-    continual,
-    corrections,
-    crowding,
-    evaluate,
-    forgetting,
-    graph,
-    hostile,
-    ingest,
-    installation,
-    keys,
-    memory,
-    ranker,
-    recall,
-    retention,
-    server,
-    studies,
-    transfer,
-)
-from service.commands.default_group import DefaultGroup
+from service.commands.late_group import LateGroup, Verb
 from service.commands.output import console, out
 from service.config_file import CONFIG_VARIABLE
 
+# What is imported is no garbage: the collector, which would look for some after every 700 objects, costs a tenth of a
+# start.
+gc.set_threshold(50_000, 20, 20)
+
+
+class Sharpwave(LateGroup):
+    """All verbs, in the order in which ``--help`` lists them."""
+
+    verbs = {  # noqa: RUF012
+        "up": Verb("server:up", "Run the API and a worker, and start either again if it dies."),
+        "serve": Verb("server:serve", "Run the API alone, in one process or several (no worker)."),
+        "worker": Verb("server:worker", "Run a worker: it takes ingestion jobs from the queue until it is stopped."),
+        "restart": Verb(
+            "server:restart",
+            "Replace the processes of the running service one after another, without refusing a request.",
+        ),
+        "ingest": Verb(
+            "ingest:ingest",
+            "Learn files and folders: text, HTML, PDF, Office, EPUB, CSV, JSON, e-mail, archives. What is known is "
+            "skipped.",
+        ),
+        "search": Verb("recall:search", "Find the passages that bear on a question."),
+        "ask": Verb("recall:ask", "Answer a question from the memory, with citations."),
+        "forget": Verb("forgetting:forget", "Forget documents and all that rested on them alone."),
+        "audit": Verb("audit:audit", "List who changed what, the newest first."),
+        "export": Verb("transfer:export", "Write all that a collection holds to a file of JSON lines."),
+        "import": Verb(
+            "transfer:import_",
+            "Make a collection of a file that `sharpwave export` wrote: all of it, or nothing.",
+        ),
+        "doctor": Verb("installation:doctor", "Check the installation and say how to mend what is wrong."),
+        "config": Verb("config:config", "Show every setting in force and where it comes from; secrets are masked."),
+        "purges": Verb("forgetting:purges_app", "Show and carry out purges of what was forgotten."),
+        "retention": Verb("retention:retention_app", "Rules by which documents are forgotten."),
+        "collections": Verb("memory:collections_app", "List, create and delete collections."),
+        "jobs": Verb("memory:jobs_app", "List, show, cancel, resume, retry and remove ingestion jobs."),
+        "keys": Verb("keys:keys_app", "Keys of the service."),
+        "graph": Verb("graph:graph_app", "Look at names, how they are connected, and export the graph."),
+        "corrections": Verb("corrections:corrections_app", "Put names and facts right, and take it back."),
+        "eval": Verb("evaluating:eval_app", "Learn a question set, and say how well its questions are served."),
+        "bench": Verb("bench:bench_app", "Measure speed, side by side in one run."),
+        "models": Verb("installation:models_app", "List and fetch the models."),
+        "db": Verb("installation:db_app", "Care for the database."),
+    }
+
+
 app = typer.Typer(
     name="sharpwave",
+    cls=Sharpwave,
     help="Long-term memory for a language model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command()(server.up)
-app.command()(server.serve)
-app.command()(server.worker)
-app.command()(server.restart)
-app.command()(ingest.ingest)
-app.command()(recall.search)
-app.command()(recall.ask)
-app.command()(forgetting.forget)
-app.add_typer(forgetting.purges_app, name="purges")
-app.add_typer(retention.retention_app, name="retention")
-app.add_typer(memory.collections_app, name="collections")
-app.add_typer(memory.jobs_app, name="jobs")
-app.add_typer(keys.keys_app, name="keys")
-app.command()(audit.audit)
-app.command("export")(transfer.export)
-app.command("import")(transfer.import_)
-app.add_typer(graph.graph_app, name="graph")
-app.add_typer(corrections.corrections_app, name="corrections")
-eval_app = typer.Typer(cls=DefaultGroup)
-eval_app.command(DefaultGroup.default, epilog="See also: sharpwave eval continual --help")(evaluate.evaluate)
-eval_app.command()(continual.continual)
-eval_app.command()(ranker.ranker)
-eval_app.command()(answers.answers)
-eval_app.command()(studies.ablations)
-eval_app.command()(crowding.duplicates)
-eval_app.command()(hostile.hostile)
-eval_app.command("sweep")(studies.sweep_parameters)
-app.add_typer(eval_app, name="eval", help="Learn a question set, and say how well its questions are served.")
-app.add_typer(bench.bench_app, name="bench")
-app.add_typer(installation.models_app, name="models")
-app.add_typer(installation.db_app, name="db")
-app.command()(installation.doctor)
-app.command()(config.config)
 
 
 @app.callback(invoke_without_command=True)

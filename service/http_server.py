@@ -13,14 +13,12 @@ from types import FrameType
 import uvicorn
 
 from service.closing import Closing
+from service.processes import LAST_WORDS_S, PARTS_S
 
 log = logging.getLogger(__name__)
 
 # How long a connection without a request is kept: its client may be about to send one.
 DRAIN_S = 1.0
-# What streams and clients have to be told of the end, and the parts to close, beyond the time for requests.
-LAST_WORDS_S = 1.0
-PARTS_S = 10.0
 _LOOK_S = 0.02
 
 

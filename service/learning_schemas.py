@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
-from ingest.dedupe import Policy
 from ingest.jobs import priority_name
 from memory_graph.store.jobs import Job
+from memory_graph.types import Policy
 from service.schemas import MAX_DOCUMENT_CHARS, MAX_DOCUMENTS, In, Out, Storable, StorableJson, not_blank
 
 

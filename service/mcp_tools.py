@@ -13,10 +13,10 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, Field
 
+from ingest.alive import live_workers
 from ingest.formats.encodings import clean_text
 from ingest.jobs import document_items
 from ingest.lines import content_id
-from ingest.worker import live_workers
 from memory_graph.store.audit import document_target
 from memory_graph.store.collections import count_contents, list_collections
 from memory_graph.store.collections import get_collection as find_collection
@@ -27,8 +27,8 @@ from memory_graph.types import Document
 from retrieval.ask import ask as ask_memory
 from retrieval.search import Mode, SearchRequest
 from retrieval.strategies.task import Strategy
-from service.access import Caller, Scope, check_quota
-from service.auditing import audited, describe_erased, get_actor, submitted_by
+from service.access import Caller, Scope, check_quota, get_actor
+from service.auditing import audited, describe_erased, submitted_by
 from service.forgetting_schemas import ForgottenOut
 from service.recall_schemas import CitationOut, HitOut
 from service.schemas import In, Out, Question, Storable, StorableJson, not_blank

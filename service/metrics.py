@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,8 +22,8 @@ from prometheus_client.registry import Collector
 from retrieval.ask import Asked
 from retrieval.search import SearchRequest, SearchResult
 from service import __version__
+from service.metrics_folder import FOLDER_VARIABLE
 
-FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Seconds: from a search of a small memory to an answer of a model on a CPU.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -151,22 +149,6 @@ class Metrics:
     def _gauge(self, name: str, said: str, mode: str, *labels: str) -> Gauge:
         # Of several processes the sum, the worst or the lowest; those that ended count no more.
         return Gauge(f"sharpwave_{name}", said, labels, registry=self.registry, multiprocess_mode=mode)  # type: ignore[arg-type]
-
-
-def share_metrics() -> Path:
-    """Make the folder through which server processes share their numbers, and name it to those started from now on.
-
-    To be called by the process that starts them, before; it removes the folder (``shutil.rmtree``) when they ended.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="sharpwave-metrics-"))
-    os.environ[FOLDER_VARIABLE] = str(folder)
-    return folder
-
-
-def unshare_metrics(folder: Path) -> None:
-    """Remove the folder."""
-    os.environ.pop(FOLDER_VARIABLE, None)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(families: Iterator[Metric], keep: Callable[[str | None], bool]) -> bytes:

@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,12 +18,18 @@ READY_VARIABLE = "SHARPWAVE_READY_FD"
 # Where the first of several processes takes what the others pass on to it.
 DESK_VARIABLE = "SHARPWAVE_DESK_FD"
 DESK_PATH_VARIABLE = "SHARPWAVE_DESK_PATH"
+# What else it is told: who supervises it, and the one name of all processes of a service.
+SUPERVISOR_VARIABLE = "SHARPWAVE_SUPERVISOR_PID"
+INSTANCE_VARIABLE = "SHARPWAVE_INSTANCE"
 
 # A process that ends sooner than this after its start did not run: the next start waits longer.
 SHORT_LIFE_S = 10.0
 MAX_PAUSE_S = 30.0
 # Longer than the largest views take to load; a process that takes longer is given up, and the old one stays.
 READY_S = 900.0
+# What streams and clients have to be told of the end, and the parts to close, beyond the time for requests.
+LAST_WORDS_S = 1.0
+PARTS_S = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -211,3 +218,17 @@ class Pool:
         self._outdated.pop(0)
         if self._leaving is not None:
             self._leaving.terminate()
+
+
+def follow_supervisor() -> None:
+    """End this process when the one that supervises it is gone: a killed supervisor must not leave the port taken."""
+    supervisor = os.environ.get(SUPERVISOR_VARIABLE)
+    if supervisor is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(supervisor):
+            threading.Event().wait(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()

@@ -8,7 +8,7 @@ import threading
 from memory_graph.errors import StoreError
 from memory_graph.store.gauges import Doing, first_commit_after
 from memory_graph.store.rows import now
-from service.metrics import FOLDER_VARIABLE
+from service.metrics_folder import FOLDER_VARIABLE
 from service.metrics_store import MAX_COLLECTIONS, StoreMetrics
 from service.observed_generator import ObservedGenerator
 from service.services import Services

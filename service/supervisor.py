@@ -11,10 +11,16 @@ from pathlib import Path
 from uuid import uuid4
 
 from memory_graph.errors import InvalidInput
-from service.app import INSTANCE_VARIABLE, SUPERVISOR_VARIABLE
-from service.http_server import LAST_WORDS_S, PARTS_S
 from service.local import Announcement, announce, withdraw
-from service.processes import DESK_PATH_VARIABLE, Pool, Program
+from service.processes import (
+    DESK_PATH_VARIABLE,
+    INSTANCE_VARIABLE,
+    LAST_WORDS_S,
+    PARTS_S,
+    SUPERVISOR_VARIABLE,
+    Pool,
+    Program,
+)
 from service.settings import Settings
 from service.signals import Signals
 

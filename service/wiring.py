@@ -21,9 +21,9 @@ from ingest.purging import Purger
 from ingest.sources import SourceParams, Sources
 from ingest.splitter import SplitParams, Splitter
 from ingest.upkeep import Upkeep
-from ingest.worker import Worker, prepare_queue
-from memory_graph.database import Database, check_schema, schema_state, upgrade_schema
-from memory_graph.errors import InvalidInput, StoreUnavailable
+from ingest.worker import Worker
+from memory_graph.database import Database
+from memory_graph.errors import InvalidInput
 from memory_graph.store.retention import LogLimits
 from retrieval import models
 from retrieval.answer import AnswerParams
@@ -53,26 +53,6 @@ MODEL_BATCH = 32
 EXTRACTION_TIMEOUT_S = 300.0
 # On a CPU the time of an answer is that of reading: half of it is saved, and the small model errs less.
 EMBEDDED_SENTENCES = 2
-
-
-def open_database(settings: Settings) -> Database:
-    """Open the database, creating an empty one's schema.
-
-    Errors: ``StoreVersionMismatch`` for another schema, ``StoreUnavailable`` where it cannot be opened or written.
-    """
-    database = Database(settings.resolved_database_url)
-    if database.path is not None:
-        try:
-            database.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreUnavailable(
-                f"cannot make the folder {database.path.parent}: {error.strerror}. Name another with SHARPWAVE_DATA_DIR"
-            ) from error
-    if schema_state(database) == "empty":
-        upgrade_schema(database)
-        prepare_queue(database)
-    check_schema(database)
-    return database
 
 
 def find_model(settings: Settings, name: str, progress: models.Progress | None = None) -> Path:

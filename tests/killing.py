@@ -26,7 +26,8 @@ from ingest import worker as worker_module
 from ingest.extraction_pool import PooledExtraction
 from ingest.jobs import JobQueue, file_items
 from ingest.pipeline import Learner, PipelineParams
-from ingest.worker import Worker, prepare_queue
+from ingest.queue_tables import prepare_queue
+from ingest.worker import Worker
 from memory_graph.database import Database, upgrade_schema
 from memory_graph.store.collections import create_collection
 from memory_graph.store.jobs import Job, get_job, list_jobs

@@ -8,14 +8,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, case, func, or_, select
 
 from memory_graph.errors import InvalidInput
-from memory_graph.hashing import Words, hash_keys
 from memory_graph.store.collections import Collection, commit_token
 from memory_graph.store.facts import read_facts
 from memory_graph.store.phrase_vectors import read_phrase_vectors
@@ -32,6 +31,9 @@ from memory_graph.tables import (
 )
 from memory_graph.text import normalize, order_key, title_as_name
 from memory_graph.types import Hit
+
+if TYPE_CHECKING:
+    from memory_graph.hashing import Words
 
 Ints = NDArray[np.int64]
 _OPERATORS = {"eq": operators.eq, "gt": operators.gt, "gte": operators.ge, "lt": operators.lt, "lte": operators.le}
@@ -76,6 +78,8 @@ class Changes:
 
 def read_changes(connection: Connection, collection: Collection, since: int) -> Changes:
     """Read what changed after version ``since`` (0: everything that lives)."""
+    from memory_graph.hashing import hash_keys  # late: it brings numba, and most processes only read rows
+
     cid = collection.id
     ids: list[NDArray[np.int64]] = []
     texts: list[tuple[Words, Ints]] = []

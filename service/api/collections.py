@@ -11,8 +11,8 @@ from memory_graph.store.collections import (
     get_collection,
     list_collections,
 )
-from service.access import ADMINS, CREATES, FOLLOWS, Asking
-from service.auditing import Acting, audited
+from service.access import ADMINS, CREATES, FOLLOWS, Acting, Asking
+from service.auditing import audited
 from service.paging import Cursor, Limit, Pages
 from service.schemas import CollectionIn, CollectionOut, CollectionsOut
 from service.services import Parts

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Path, Query
 from ingest.embedding import embed_with
 from memory_graph.store.collections import get_collection
 from memory_graph.store.correcting import NewCorrection, correct, list_corrections, undo
-from service.access import READS, WRITES, Asking
-from service.auditing import Acting, audited, describe_correction
+from service.access import READS, WRITES, Acting, Asking
+from service.auditing import audited, describe_correction
 from service.inspection_schemas import CorrectionIn, CorrectionOut, CorrectionsOut
 from service.paging import MAX_ID, Cursor, Limit, Pages
 from service.services import Parts

@@ -10,12 +10,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Header, Response, UploadFile
 from fastapi.responses import JSONResponse
 
-from ingest.dedupe import Policy
+from ingest.alive import live_workers
 from ingest.files import SUFFIXES, suffix_of
 from ingest.formats.encodings import clean_text
 from ingest.jobs import PRIORITIES, document_items
 from ingest.lines import content_id
-from ingest.worker import live_workers
 from memory_graph.errors import InvalidInput, NotFound
 from memory_graph.store.audit import document_target
 from memory_graph.store.collections import get_collection
@@ -25,10 +24,10 @@ from memory_graph.store.forgetting import forget as forget_selection
 from memory_graph.store.jobs import Failure, NewItem, get_job, list_workers
 from memory_graph.store.reading import document_passages, get_document, list_documents
 from memory_graph.store.updating import document_history
-from memory_graph.types import Document
-from service.access import READS, WRITES
+from memory_graph.types import Document, Policy
+from service.access import READS, WRITES, Acting
 from service.admission import leave_line
-from service.auditing import Acting, audited, describe_erased, submitted_by
+from service.auditing import audited, describe_erased, submitted_by
 from service.etags import check_document, tag_of
 from service.forgetting_schemas import ForgottenOut
 from service.learning_schemas import (

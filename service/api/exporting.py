@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from memory_graph.store.collections import get_collection
-from service.access import READS
-from service.auditing import Acting, audited
+from service.access import READS, Acting
+from service.auditing import audited
 from service.services import Parts, Services
 from service.transfer import export_lines
 

@@ -11,8 +11,8 @@ from memory_graph.store.forgetting import forget
 from memory_graph.store.purges import get_purge, list_purges
 from memory_graph.store.retention import Rule, apply_rule, delete_rule, get_rule, list_rules, put_rule
 from memory_graph.store.rows import now
-from service.access import ADMINS, FOLLOWS, READS, WRITES, Asking
-from service.auditing import Acting, audited, describe_erased, describe_selection
+from service.access import ADMINS, FOLLOWS, READS, WRITES, Acting, Asking
+from service.auditing import audited, describe_erased, describe_selection
 from service.forgetting_schemas import ForgetIn, ForgottenOut, PurgeOut, PurgesOut, RuleIn, RuleOut, RulesOut
 from service.paging import Cursor, Limit, Pages
 from service.schemas import COLLECTION_NAME

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Depends, Header, Query
 
 from memory_graph.store.jobs import get_job, list_jobs
 from memory_graph.text import hash_text
-from service.access import FOLLOWS, WRITES, Asking
-from service.auditing import Acting, job_change
+from service.access import FOLLOWS, WRITES, Acting, Asking
+from service.auditing import job_change
 from service.events import EventStream, event, event_stream
 from service.learning_schemas import JobOut, JobsOut, JobState
 from service.paging import Cursor, Limit, Pages

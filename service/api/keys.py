@@ -6,8 +6,8 @@ from fastapi import APIRouter
 
 from memory_graph.store.keys import tokens_on, tokens_spent
 from memory_graph.store.rows import now
-from service.access import ADMINS, Asking
-from service.auditing import Acting, audited, describe_key, key_target
+from service.access import ADMINS, Acting, Asking
+from service.auditing import audited, describe_key, key_target
 from service.key_schemas import KeyIn, KeyOut, KeysOut, NewKeyOut, RotateIn
 from service.keys import make_key, revoke, rotate, visible
 from service.services import Parts

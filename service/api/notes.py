@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Query
 
 from memory_graph.store.collections import get_collection
 from memory_graph.store.notes import forget_note, list_notes
-from service.access import READS, WRITES
-from service.auditing import Acting, audited
+from service.access import READS, WRITES, Acting
+from service.auditing import audited
 from service.paging import MAX_ID, Cursor, Limit, Pages
 from service.recall_schemas import KeptNoteOut, KeptNotesOut
 from service.services import Parts

@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from ingest.jobs import PRIORITIES
 from ingest.sources import address_items, parse_address
 from memory_graph.errors import InvalidInput
-from service.access import WRITES
-from service.auditing import Acting, submitted_by
+from service.access import WRITES, Acting
+from service.auditing import submitted_by
 from service.learning_schemas import JobRef, UrlsIn
 from service.services import Parts
 from service.wiring import source_params

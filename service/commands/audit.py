@@ -12,8 +12,8 @@ from memory_graph.errors import InvalidInput
 from memory_graph.store.audit import document_target, list_entries
 from service.audit_schemas import AuditOut, EntryOut
 from service.commands.output import AsJson, DataDir, out, print_json
+from service.opening import open_database
 from service.settings import read_settings
-from service.wiring import open_database
 
 
 def audit(

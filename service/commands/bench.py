@@ -25,8 +25,9 @@ from retrieval.view import compacted
 from service.commands import peers, serving, sets
 from service.commands.output import AsJson, DataDir, console, out, print_json
 from service.commands.scratch import open_scratch, show_learning
+from service.opening import open_database
 from service.settings import read_settings
-from service.wiring import find_model, make_learner, open_database, open_embedder, open_views, spacy_extractor
+from service.wiring import find_model, make_learner, open_embedder, open_views, spacy_extractor
 
 bench_app = typer.Typer(help="Measure speed, side by side in one run.", no_args_is_help=True)
 bench_app.command("peers")(peers.bench_peers)

@@ -10,10 +10,9 @@ from pydantic import SecretStr
 from rich.markup import escape
 from rich.table import Table
 
-from service.app import INSTANCE_VARIABLE, SUPERVISOR_VARIABLE
 from service.commands.output import AsJson, DataDir, console, out, print_json
 from service.config_file import CONFIG_VARIABLE, unknown_variables, variable_of
-from service.processes import LISTENER_VARIABLE, READY_VARIABLE
+from service.processes import INSTANCE_VARIABLE, LISTENER_VARIABLE, READY_VARIABLE, SUPERVISOR_VARIABLE
 from service.settings import Settings, explain_settings
 
 MASK = "********"

@@ -10,18 +10,18 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 from rich.table import Table
+from sqlalchemy import Connection
 
-from ingest.embedding import embed_with
 from memory_graph.corrections import Kind
 from memory_graph.store.collections import get_collection
 from memory_graph.store.correcting import Correction, NewCorrection, correct, list_corrections
 from memory_graph.store.correcting import undo as undo_correction
-from service.app import DEFAULT_COLLECTION
+from memory_graph.store.findings import Embed
 from service.auditing import audited, cli_actor, describe_correction
 from service.commands.output import AsJson, CollectionOption, DataDir, console, is_alone, out, print_json
 from service.inspection_schemas import CorrectionOut, CorrectionsOut
-from service.settings import read_settings
-from service.wiring import open_database, open_embedder
+from service.opening import DEFAULT_COLLECTION, open_database
+from service.settings import Settings, read_settings
 
 SHOWN = 100
 
@@ -134,7 +134,7 @@ def undo(
         audited(database, cli_actor(), action, collection=collection, target=target) as change,
     ):
         cid = get_collection(change.connection, collection).id
-        embed = embed_with(change.connection, cid, open_embedder(settings))
+        embed = _embed(settings, change.connection, cid)
         found = undo_correction(change.connection, cid, correction_id, _who(), embed)
         describe_correction(change, found)
     _tell(found, as_json, "Undone")
@@ -147,7 +147,7 @@ def _make(kind: Kind, what: dict[str, Any], reason: str, collection: str, as_jso
         audited(database, cli_actor(), "correction.make", collection=collection) as change,
     ):
         cid = get_collection(change.connection, collection).id
-        embed = embed_with(change.connection, cid, open_embedder(settings))
+        embed = _embed(settings, change.connection, cid)
         new = NewCorrection(kind=kind, what=what, reason=reason, made_by=_who())
         found = correct(change.connection, cid, new, embed)
         describe_correction(change, found)
@@ -180,3 +180,10 @@ def _who() -> str:
         return f"{getpass.getuser()} (command line)"
     except (KeyError, OSError):  # a user without an entry, as in a container
         return "command line"
+
+
+def _embed(settings: Settings, connection: Connection, collection_id: int) -> Embed:
+    from ingest.embedding import embed_with  # late: they import all that learns and searches
+    from service.wiring import open_embedder
+
+    return embed_with(connection, collection_id, open_embedder(settings))

@@ -21,11 +21,11 @@ from evaluation.datasets import Dataset, limit_questions, load_dataset
 from evaluation.memory import RememberingEmbedder, learn_documents
 from evaluation.searches import Search, search_in
 from evaluation.study_report import lay_out, to_markdown
-from ingest.dedupe import Policy
 from ingest.pipeline import Learner
 from memory_graph.database import Database
 from memory_graph.store.collections import get_collection
 from memory_graph.store.duplicates import copies_of
+from memory_graph.types import Policy
 from retrieval.search import Mode, Searcher, SearchRequest
 from retrieval.views import ViewCache
 from service.commands.learned_set import check_learned

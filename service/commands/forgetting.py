@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ingest.worker import live_workers
+from ingest.alive import live_workers
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, SharpwaveError
 from memory_graph.store.audit import document_target
@@ -20,13 +20,11 @@ from memory_graph.store.forgetting import Erased, Selection, choose
 from memory_graph.store.forgetting import forget as forget_selection
 from memory_graph.store.jobs import list_workers
 from memory_graph.store.purges import Purge, get_purge, list_purges, open_purges
-from service.app import DEFAULT_COLLECTION
 from service.auditing import audited, cli_actor, describe_erased, describe_selection
 from service.commands.output import AsJson, CollectionOption, DataDir, console, is_alone, out, print_json
 from service.forgetting_schemas import ForgottenOut, ForgottenProvedOut, ProofOut, PurgeOut, PurgesOut
-from service.proving import prove, remember
+from service.opening import DEFAULT_COLLECTION, open_database
 from service.settings import Settings, read_settings
-from service.wiring import make_purger, open_database
 
 POLL_S = 0.5
 # Where nobody waits for the proof, the purge is left to the next worker after so long.
@@ -59,7 +57,11 @@ def forget(
         keys = choose(connection, found.id, selection)
     if not dry_run and not yes:
         _ask(database, found.id, selection)
-    remembered = remember(database, found.id, keys) if verify else None
+    remembered = None
+    if verify:
+        from service.proving import prove, remember  # late: a proof searches, with all that this takes
+
+        remembered = remember(database, found.id, keys)
     target = describe_selection(selection) if document_id is None else document_target(collection, document_id)
     with audited(
         database, cli_actor(), "documents.forget", collection=collection, target=target, dry_run=dry_run
@@ -120,7 +122,7 @@ def run(data_dir: DataDir = None) -> None:
     """Carry out what waits, now and in this process."""
     settings = read_settings(data_dir=data_dir)
     database = open_database(settings)
-    if make_purger(settings, database).run():
+    if _run_purges(settings, database):
         console.print("Nothing waits to be purged.")
         return
     with database.read() as connection:
@@ -146,8 +148,14 @@ def _follow(settings: Settings, database: Database, erased: Erased, patience_s: 
         if time.monotonic() > deadline:
             console.print(f"Purge {purge.id} is not done: it waits for {escape(purge.waits_for or 'a worker')}.")
             return purge
-        if not alone or not make_purger(settings, database).run():
+        if not alone or not _run_purges(settings, database):
             time.sleep(POLL_S)
+
+
+def _run_purges(settings: Settings, database: Database) -> bool:
+    from service.wiring import make_purger  # late: it imports all that learns and searches
+
+    return make_purger(settings, database).run()
 
 
 def _ask(database: Database, collection_id: int, selection: Selection) -> None:

@@ -19,10 +19,9 @@ from sqlalchemy import Connection
 
 from memory_graph.errors import Conflict, InvalidInput, SharpwaveError
 from memory_graph.store.collections import get_collection
-from service.app import DEFAULT_COLLECTION
 from service.commands.output import AsJson, CollectionOption, DataDir, console, out, print_json
+from service.opening import DEFAULT_COLLECTION, open_database
 from service.settings import read_settings
-from service.wiring import open_database
 
 # networkx takes a while to import: only these verbs pay for it, when they run.
 if TYPE_CHECKING:

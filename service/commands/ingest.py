@@ -16,24 +16,26 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
-from ingest.dedupe import Policy
+from ingest.alive import live_workers
 from ingest.files import find_files
 from ingest.jobs import PRIORITIES, JobQueue, file_items, fingerprint_paths
 from ingest.patterns import expand_path
 from ingest.sources import Address, address_items, is_address, parse_address
-from ingest.worker import Worker, live_workers
+from ingest.worker import Worker
 from memory_graph.database import Database
 from memory_graph.errors import Conflict, InvalidInput, UnreadableDocument
 from memory_graph.store.collections import create_collection
 from memory_graph.store.jobs import Failure, Job, get_job, list_workers
+from memory_graph.types import Policy
 from service.auditing import cli_actor, submitted_by
 from service.commands.copies import describe_copies
 from service.commands.estimate import report_estimate
 from service.commands.output import AsJson, DataDir, console, print_json
 from service.learning_schemas import JobOut, JobRef
+from service.opening import open_database
 from service.schemas import COLLECTION_NAME
 from service.settings import Settings, read_settings
-from service.wiring import make_worker, open_database, source_params
+from service.wiring import make_worker, source_params
 
 POLL_S = 0.2
 RATE_WINDOW_S = 20.0

@@ -25,7 +25,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from ingest.worker import live_workers, prepare_queue
+from ingest.alive import live_workers
+from ingest.queue_tables import prepare_queue
 from memory_graph.database import Database, schema_state, upgrade_schema
 from memory_graph.errors import SharpwaveError
 from memory_graph.store.jobs import list_workers
@@ -34,8 +35,8 @@ from memory_graph.store.rows import now
 from retrieval import models
 from retrieval.download import Downloader
 from service.commands.output import AsJson, DataDir, console, out, print_json
+from service.opening import open_database
 from service.settings import Settings, read_settings
-from service.wiring import LANGUAGE_MODEL, find_reranker, open_database, open_generator
 
 MB = 2**20
 # An ingestion of ordinary size needs some hundred megabytes; below this the next one may fail.
@@ -191,6 +192,8 @@ def _check_store(settings: Settings) -> str:
 
 
 def _check_models(settings: Settings) -> str:
+    from service.wiring import LANGUAGE_MODEL, find_reranker  # late: it imports all that learns and searches
+
     root = models.models_dir()
     names = [settings.embedder]
     if settings.extractor != LANGUAGE_MODEL:
@@ -209,6 +212,8 @@ def _check_models(settings: Settings) -> str:
 
 
 def _check_generator(settings: Settings) -> str:
+    from service.wiring import open_generator
+
     if not settings.generator_url:
         name = settings.generator_model or models.default_for("generator").name
         if not models.is_present(models.find(name), models.models_dir()):

@@ -13,14 +13,13 @@ from memory_graph.errors import InvalidInput
 from memory_graph.store.keys import tokens_on
 from memory_graph.store.rows import now
 from service.access import ANYONE, SCOPES, Scope
-from service.app import DEFAULT_COLLECTION, ensure_default_collection
 from service.auditing import audited, cli_actor, describe_key, key_target
 from service.commands.output import AsJson, DataDir, console, is_alone, out, print_json
 from service.key_schemas import MAX_GRACE_S, MAX_REQUESTS, MAX_TOKENS, KeyIn, KeyOut, KeysOut, NewKeyOut
 from service.keys import make_key, revoke, rotate, visible
+from service.opening import DEFAULT_COLLECTION, ensure_default_collection, open_database
 from service.schemas import COLLECTION_NAME
 from service.settings import read_settings
-from service.wiring import open_database
 
 keys_app = typer.Typer(help="Keys of the service.", invoke_without_command=True)
 

@@ -24,9 +24,9 @@ from service.auditing import audited, cli_actor, job_change
 from service.commands.copies import describe_copies
 from service.commands.output import AsJson, DataDir, console, out, print_json
 from service.learning_schemas import JobOut, JobsOut
+from service.opening import open_database
 from service.schemas import COLLECTION_NAME, CollectionOut, CollectionsOut
 from service.settings import read_settings
-from service.wiring import open_database
 
 collections_app = typer.Typer(help="List, create and delete collections.", invoke_without_command=True)
 jobs_app = typer.Typer(help="List, show, cancel, resume, retry and remove ingestion jobs.", invoke_without_command=True)

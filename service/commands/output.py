@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import BaseModel
 from rich.console import Console
 
 from memory_graph.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 # People read standard error; standard output carries what a program may read.
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -22,6 +26,17 @@ DataDir = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 CollectionOption = Annotated[str, typer.Option("--collection", "-c", help="Which collection.")]
+
+
+log = logging.getLogger(__name__)
+
+
+def say(settings: Settings, words: str) -> None:
+    """Tell a person, or a program where one reads the logs."""
+    if settings.log_format == "json":
+        log.info(words)
+    else:
+        console.print(words)
 
 
 def print_json(value: BaseModel | str) -> None:

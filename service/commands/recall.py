@@ -20,13 +20,13 @@ from retrieval.facts import FactFilter
 from retrieval.loops import LoopThread
 from retrieval.search import Mode, Rerank
 from retrieval.strategies.task import Strategy
-from service.app import DEFAULT_COLLECTION, ensure_default_collection
 from service.commands.output import AsJson, CollectionOption, DataDir, console, out, print_json
 from service.local import find_service
+from service.opening import DEFAULT_COLLECTION, ensure_default_collection, open_database
 from service.query_log import QueryLog
 from service.recall_schemas import QueryIn, QueryOut, SearchIn, SearchOut
 from service.settings import Settings, read_settings
-from service.wiring import answer_params, make_fact_filter, open_database, open_generator, open_searcher
+from service.wiring import answer_params, make_fact_filter, open_generator, open_searcher
 
 ModeOption = Annotated[Mode, typer.Option("--mode", help="How passages are found.")]
 RerankOption = Annotated[

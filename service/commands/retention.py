@@ -12,14 +12,13 @@ from memory_graph.errors import InvalidInput
 from memory_graph.store.collections import get_collection
 from memory_graph.store.retention import AgeOf, Rule, apply_rule, delete_rule, get_rule, list_rules, put_rule
 from memory_graph.store.rows import now
-from service.app import DEFAULT_COLLECTION
 from service.auditing import audited, cli_actor, describe_erased
 from service.commands.forgetting import read_filter
 from service.commands.output import AsJson, CollectionOption, DataDir, console, is_alone, out, print_json
 from service.forgetting_schemas import ForgottenOut, RuleOut, RulesOut
+from service.opening import DEFAULT_COLLECTION, open_database
 from service.schemas import COLLECTION_NAME
 from service.settings import read_settings
-from service.wiring import open_database
 
 retention_app = typer.Typer(help="Rules by which documents are forgotten.", invoke_without_command=True)
 

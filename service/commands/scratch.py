@@ -12,8 +12,8 @@ from rich.progress import Progress
 from memory_graph.database import Database
 from memory_graph.store.jobs import Job
 from service.commands.output import console
+from service.opening import open_database
 from service.settings import Settings
-from service.wiring import open_database
 
 
 @contextmanager

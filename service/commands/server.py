@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import socket
-import threading
 import time
 from typing import Annotated
 
 import typer
-import uvicorn
 
-from ingest.worker import process_exists
+from ingest.alive import process_exists
 from memory_graph.errors import SharpwaveError
 from memory_graph.store.keys import has_keys
-from service.app import create_app, follow_supervisor
-from service.auth import check_address
-from service.closing import Closing
-from service.commands.output import DataDir, console
-from service.dashboard.markup import ROOT
-from service.dashboard.mount import mount_dashboard
-from service.dashboard.relay import Relay
-from service.http_server import ApiServer
+from service.commands.output import DataDir, console, say
 from service.local import Announcement, find_service, read_announcement
 from service.logs import set_up_logging
-from service.metrics import share_metrics, unshare_metrics
-from service.processes import DESK_PATH_VARIABLE, DESK_VARIABLE, LISTENER_VARIABLE, READY_VARIABLE
+from service.metrics_folder import share_metrics, unshare_metrics
+from service.opening import check_address, open_database
+from service.processes import LISTENER_VARIABLE
 from service.settings import Settings, read_settings
-from service.signals import Signals
-from service.slow_heads import closing_after
-from service.supervisor import WORKER_GRACE_S, Supervisor, open_listener, url_of
-from service.tracing import start_tracing, stop_tracing
-from service.wiring import make_worker, open_database
-
-log = logging.getLogger(__name__)
+from service.supervisor import Supervisor, open_listener, url_of
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; SHARPWAVE_HOST.", show_default="127.0.0.1")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; SHARPWAVE_PORT.", show_default="8000")]
@@ -47,7 +32,9 @@ Workers = Annotated[
 def serve(host: Host = None, port: Port = None, workers: Workers = None, data_dir: DataDir = None) -> None:
     """Run the API alone, in one process or several (no worker)."""
     if LISTENER_VARIABLE in os.environ:
-        _answer()
+        from service.commands.answering import answer  # late: this process, which holds the port, needs nothing of it
+
+        answer()
         return
     settings = read_settings(host=host, port=port, api_workers=workers, data_dir=data_dir)
     _supervise(settings, with_worker=False)
@@ -62,24 +49,9 @@ def up(host: Host = None, port: Port = None, workers: Workers = None, data_dir: 
 def worker(data_dir: DataDir = None) -> None:
     """Run a worker: it takes ingestion jobs from the queue until it is stopped."""
     settings = read_settings(data_dir=data_dir)
-    set_up_logging(settings)
-    database = open_database(settings)
-    signals = Signals(signal.SIGINT, signal.SIGTERM)
-    follow_supervisor()
-    traces = start_tracing(settings, "worker")
-    member = make_worker(settings, database)
-    member.start()
-    _say(settings, "The worker is ready.")
-    while not signals.wait(None):
-        pass
-    leaving = threading.Thread(target=member.stop, args=[WORKER_GRACE_S], name="leaving", daemon=True)
-    leaving.start()
-    while leaving.is_alive():
-        if signals.wait(0.1):
-            member.stop(patience_s=0)  # asked twice: the job is handed back as it stands
-            break
-    stop_tracing(traces)
-    os._exit(0)  # DBOS's threads may be waiting inside a job that is handed back
+    from service.commands.working import work  # late: it imports what learns
+
+    work(settings)
 
 
 def restart(data_dir: DataDir = None) -> None:
@@ -119,58 +91,12 @@ def _supervise(settings: Settings, *, with_worker: bool) -> None:
     shared = share_metrics()  # the processes of the API are told where they write their numbers
     supervisor = Supervisor(settings, listener, with_worker=with_worker)
     url = url_of(settings)
-    _say(settings, f"Sharpwave listens on {url} (API documentation at {url}/docs). Ctrl-C stops it.")
+    say(settings, f"Sharpwave listens on {url} (API documentation at {url}/docs). Ctrl-C stops it.")
     if is_open:
-        _say(settings, "No key is set: it answers this machine only.")
+        say(settings, "No key is set: it answers this machine only.")
     try:
         status = supervisor.run()
     finally:
         unshare_metrics(shared)
     if status:
         raise SystemExit(status)
-
-
-def _answer() -> None:
-    """Be one of the API's processes: the supervisor holds the port, and is told when this one answers."""
-    settings = read_settings()
-    set_up_logging(settings)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is the supervisor that restarts
-    follow_supervisor()
-    listener = socket.socket(fileno=int(os.environ[LISTENER_VARIABLE]))
-    ready = int(os.environ[READY_VARIABLE])
-    for number in (listener.fileno(), ready):
-        os.set_inheritable(number, False)  # what this process starts has no business with them
-    open_database(settings).close()  # here a wrong schema is one line, in the server's start-up a stack trace
-    closing = Closing()
-
-    def tell() -> None:
-        os.write(ready, b".")
-        os.close(ready)
-
-    app = create_app(settings, closing=closing)
-    sockets = [listener]
-    if DESK_VARIABLE in os.environ:
-        sockets.append(socket.socket(fileno=int(os.environ[DESK_VARIABLE])))
-        os.set_inheritable(sockets[1].fileno(), False)
-    # A page and its socket must come to the same process: the first one, or the only one.
-    if len(sockets) > 1 or settings.api_workers == 1:
-        mount_dashboard(app, settings)
-    else:
-        app.mount(ROOT, Relay(os.environ[DESK_PATH_VARIABLE]))
-    config = uvicorn.Config(
-        app,
-        http=closing_after(settings.client_timeout_s),
-        log_config=None,  # its lines go the way of all others
-        access_log=False,
-        log_level="warning",
-        proxy_headers=False,
-    )
-    ApiServer(config, closing, shutdown_s=settings.shutdown_s, on_ready=tell).run(sockets)
-
-
-def _say(settings: Settings, words: str) -> None:
-    """Tell a person, or a program where one reads the logs."""
-    if settings.log_format == "json":
-        log.info(words)
-    else:
-        console.print(words)

@@ -29,9 +29,9 @@ from memory_graph.errors import Conflict, InvalidInput
 from memory_graph.store.collections import create_collection, get_collection
 from memory_graph.store.reading import document_passages, list_documents
 from service.commands.output import AsJson, CollectionOption, DataDir, console, out, print_json
+from service.opening import open_database
 from service.settings import read_settings
 from service.supervisor import WORKER_GRACE_S, WORKER_NICENESS
-from service.wiring import open_database
 
 _STARTS_WITHIN_S = 180.0
 _DOCUMENTS = 1000  # that are asked about

@@ -12,10 +12,10 @@ from memory_graph.errors import InvalidInput
 from memory_graph.store.collections import count_contents
 from service.auditing import audited, cli_actor, imported_by, refusals
 from service.commands.output import AsJson, DataDir, console, print_json
+from service.opening import open_database
 from service.schemas import CollectionOut
 from service.settings import read_settings
 from service.transfer import export_file, import_file
-from service.wiring import open_database
 
 
 def export(

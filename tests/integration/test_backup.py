@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect
 
+from ingest.queue_tables import prepare_queue
 from memory_graph.database import Database, upgrade_schema
 from retrieval.refreshing import save_collection
 from retrieval.views import ViewCache
-from service.wiring import prepare_queue
 from tests.postgres import PostgresServer, find_binaries
 from tests.unit.factories import (
     commit_documents,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ingest.proof import check_files, check_readers, check_rows, make_probes, without_living
 from ingest.purging import STEPS
+from ingest.queue_tables import prepare_queue
 from ingest.scanning import Scanner
-from ingest.worker import prepare_queue
 from memory_graph.database import Database, upgrade_schema
 from memory_graph.store.collections import create_collection
 from memory_graph.store.forgetting import Selection, forget

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from ingest.jobs import JobQueue, document_items, file_items, fingerprint_paths, workflow_id
-from ingest.worker import prepare_queue
+from ingest.queue_tables import prepare_queue
 from memory_graph.database import Database
 from memory_graph.errors import Conflict, NotFound
 from memory_graph.store.jobs import Failure, end_job

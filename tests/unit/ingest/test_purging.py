@@ -15,9 +15,9 @@ import pytest
 
 from ingest.proof import check_files, check_readers, check_rows, make_probes, without_living
 from ingest.purging import STEPS, Purger
+from ingest.queue_tables import prepare_queue
 from ingest.scanning import Scanned, Scanner, scan_files
 from ingest.upkeep import Upkeep
-from ingest.worker import prepare_queue
 from memory_graph.database import Database
 from memory_graph.store.collections import delete_collection
 from memory_graph.store.forgetting import Selection, forget

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from ingest.extraction_pool import PooledExtraction
 from ingest.jobs import JobQueue, document_items, file_items
 from ingest.pipeline import Learner
-from ingest.worker import prepare_queue
+from ingest.queue_tables import prepare_queue
 from memory_graph.database import Database
 from memory_graph.errors import Conflict, NotFound
 from memory_graph.store.forgetting import Selection, forget

@@ -14,6 +14,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import select, text
 
 from memory_graph import database as database_module
@@ -34,6 +35,17 @@ def test_the_migrations_make_exactly_the_tables(database: Database) -> None:
             connection, opts={"include_object": _ours, "compare_type": True, "compare_server_default": True}
         )
         assert compare_metadata(context, metadata) == []
+
+
+def test_the_last_file_is_the_newest_revision(database: Database) -> None:
+    """What ``schema_state`` reads off the files' names is what Alembic reads in them."""
+    scripts = ScriptDirectory.from_config(database_module._config())
+    assert schema_state(database) == "current"
+    for script in scripts.walk_revisions():
+        assert Path(script.path).name.startswith(f"{script.revision}_")
+        with database.write() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = :to"), {"to": script.revision})
+        assert schema_state(database) == ("current" if script.revision == scripts.get_current_head() else "older")
 
 
 def test_the_comparison_would_see_a_difference(database: Database) -> None:

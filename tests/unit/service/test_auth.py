@@ -16,9 +16,9 @@ from memory_graph.errors import InvalidInput
 from retrieval.testing import HashEmbedder, ScriptedGenerator
 from service.access import ANYONE
 from service.app import create_app
-from service.auth import check_address
 from service.hosts import parse_allowed_hosts
 from service.keys import WantedKey, make_key
+from service.opening import check_address
 from service.settings import Settings
 
 KEY = "k3y-with-ünïcode"

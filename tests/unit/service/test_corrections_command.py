@@ -11,7 +11,6 @@ import pytest
 
 from memory_graph.database import Database
 from service.cli import main
-from service.commands import corrections as command
 from tests.unit.factories import EMBEDDER, commit_documents, content_of, learn_document, new_collection
 
 
@@ -23,7 +22,7 @@ def memory(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     monkeypatch.setenv("SHARPWAVE_DATABASE_URL", database.url.render_as_string(hide_password=False))
     monkeypatch.setenv("SHARPWAVE_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(command, "open_embedder", lambda _settings: EMBEDDER)
+    monkeypatch.setattr("service.wiring.open_embedder", lambda _settings: EMBEDDER)
     return database
 
 

@@ -24,7 +24,8 @@ from memory_graph.tables import commits
 from retrieval.testing import HashEmbedder, ScriptedGenerator
 from service.access import Caller, get_caller
 from service.app import create_app
-from service.metrics import FOLDER_VARIABLE, MAX_VALUES, Metrics, share_metrics, unshare_metrics, write_text
+from service.metrics import MAX_VALUES, Metrics, write_text
+from service.metrics_folder import FOLDER_VARIABLE, share_metrics, unshare_metrics
 from service.metrics_store import HELD_S, StoreMetrics
 from service.pulse import Pulse
 from service.services import Services
