@@ -108,6 +108,7 @@ class DocumentDetailOut(DocumentOut):
 class DocumentsOut(Out):
     documents: list[DocumentOut]
     next_cursor: str | None
+    previous_cursor: str | None = None
 
 
 class JobRef(Out):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, or_, select
 
 from memory_graph.errors import InvalidInput
 from memory_graph.hashing import Words, hash_keys
@@ -214,7 +214,7 @@ def list_documents(connection: Connection, collection_id: int, *, after: int, li
     """List documents in the order in which they were learned, those with an internal id above ``after``."""
     return list(
         connection.execute(
-            _document_rows()
+            select(documents)
             .where(documents.c.collection_id == collection_id, documents.c.id > after)
             .order_by(documents.c.id)
             .limit(limit)
@@ -225,7 +225,7 @@ def list_documents(connection: Connection, collection_id: int, *, after: int, li
 def get_document(connection: Connection, collection_id: int, key: str) -> RowMapping | None:
     """Find one document by the id that the user knows it by."""
     return (
-        connection.execute(_document_rows().where(documents.c.collection_id == collection_id, documents.c.key == key))
+        connection.execute(select(documents).where(documents.c.collection_id == collection_id, documents.c.key == key))
         .mappings()
         .one_or_none()
     )
@@ -250,11 +250,6 @@ def passage_names(connection: Connection, collection_id: int) -> dict[int, tuple
         .where(passages.c.collection_id == collection_id)
     )
     return {row.id: (row.key, row.ordinal) for row in rows}
-
-
-def _document_rows() -> Select[Any]:
-    count = select(func.count()).where(passages.c.document_id == documents.c.id).correlate(documents).scalar_subquery()
-    return select(documents, count.label("passages"))
 
 
 def filter_documents(connection: Connection, collection_id: int, conditions: Mapping[str, Any]) -> Ints:
