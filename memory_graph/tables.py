@@ -466,6 +466,15 @@ queries = Table(
     Index(None, "created_at", "id"),
 )
 
+# The passages that answers quote; gone with the passage, and with the words of the question.
+citations = Table(
+    "citations",
+    metadata,
+    Column("query_id", String(36), ForeignKey("queries.id", ondelete="CASCADE"), primary_key=True),
+    Column("passage_id", Id, ForeignKey("passages.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Index(None, "passage_id"),
+)
+
 # The removal of every byte of what was forgotten (memory_graph/store/purges.py). A row holds no text, and outlives its
 # collection: no foreign key.
 purges = Table(

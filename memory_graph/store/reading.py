@@ -231,15 +231,13 @@ def get_document(connection: Connection, collection_id: int, key: str) -> RowMap
     )
 
 
-def document_passages(connection: Connection, document_id: int) -> list[RowMapping]:
-    """List a document's passages in order."""
-    return list(
-        connection.execute(
-            select(passages.c.id, passages.c.ordinal, passages.c.text, passages.c.heading, passages.c.page)
-            .where(passages.c.document_id == document_id)
-            .order_by(passages.c.ordinal)
-        ).mappings()
-    )
+def document_passages(
+    connection: Connection, document_id: int, *, first: int = 0, limit: int | None = None
+) -> list[RowMapping]:
+    """List a document's passages in order, from the one at place ``first`` on."""
+    columns = (passages.c.id, passages.c.ordinal, passages.c.text, passages.c.heading, passages.c.page)
+    query = select(*columns).where(passages.c.document_id == document_id, passages.c.ordinal >= first)
+    return list(connection.execute(query.order_by(passages.c.ordinal).limit(limit)).mappings())
 
 
 def passage_names(connection: Connection, collection_id: int) -> dict[int, tuple[str, int]]:

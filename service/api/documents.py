@@ -30,6 +30,7 @@ from memory_graph.types import Document
 from service.access import READS, WRITES
 from service.admission import leave_line
 from service.auditing import Acting, audited, describe_erased, submitted_by
+from service.document_cursors import Order, read_place, write_place
 from service.etags import check_document, tag_of
 from service.forgetting_schemas import ForgottenOut
 from service.learning_schemas import (
@@ -42,7 +43,6 @@ from service.learning_schemas import (
     JobRef,
     Priority,
 )
-from service.document_cursors import Order, read_place, write_place
 from service.paging import Cursor, Limit
 from service.schemas import Moment
 from service.services import Parts, Services
@@ -176,18 +176,24 @@ def list_page(
 
 
 @router.get("/documents/{document_id:path}", dependencies=[READS])
-def show(collection: str, document_id: str, parts: Parts, response: Response) -> DocumentDetailOut:
+def show(
+    collection: str,
+    document_id: str,
+    parts: Parts,
+    response: Response,
+    contents: Annotated[bool, Query(description="Whether to return the passages too")] = True,
+) -> DocumentDetailOut:
     """Return a document with its passages in order, how much of it changed when, and the first hundred copies of it."""
     with parts.database.read() as connection:
         found = get_collection(connection, collection)
         row = get_document(connection, found.id, document_id)
         if row is None:
             raise NotFound("document", document_id)
-        contents = [dict(passage) for passage in document_passages(connection, row["id"])]
+        passages = [dict(one) for one in document_passages(connection, row["id"])] if contents else []
         history = document_history(connection, row["id"])
         copies = copies_of(connection, found.id, document_id)
     response.headers["ETag"] = tag_of(row, copies)
-    told = {"id": row["key"], "contents": contents, "history": history, "duplicates": copies}
+    told = {"id": row["key"], "contents": passages, "history": history, "duplicates": copies}
     return DocumentDetailOut.model_validate({**row, **told})
 
 

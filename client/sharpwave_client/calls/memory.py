@@ -15,6 +15,7 @@ from sharpwave_client.models import (
     Health,
     Job,
     JobRef,
+    MarkedPassage,
     NewDocument,
     Page,
     PassageDetail,
@@ -141,10 +142,23 @@ def list_documents(
     )
 
 
-def get_document(collection: str, document_id: str) -> Call[DocumentDetail]:
-    """Return a document with its passages, its history and its copies."""
-    path = {"collection": collection, "document_id": document_id}
-    return Call(method="GET", route=_DOCUMENT, path=path, read=into(DocumentDetail))
+def get_document(collection: str, document_id: str, *, contents: bool = True) -> Call[DocumentDetail]:
+    """Return a document with its passages, unless ``contents`` is false, its history and its copies."""
+    path, params = {"collection": collection, "document_id": document_id}, {"contents": contents}
+    return Call(method="GET", route=_DOCUMENT, path=path, params=params, read=into(DocumentDetail))
+
+
+def list_passages(
+    collection: str, document: str, *, first: int = 0, cursor: str | None = None, limit: int = 50
+) -> Call[Page[MarkedPassage]]:
+    """List a document's passages from its place ``first`` on, with where names and facts stand in their texts."""
+    return Call(
+        method="GET",
+        route=f"{_ONE}/passages",
+        path={"collection": collection},
+        params={"document": document, "from": first, "cursor": cursor, "limit": limit},
+        read=paged(MarkedPassage, "passages"),
+    )
 
 
 def forget_document(collection: str, document_id: str, *, dry_run: bool = False) -> Call[Forgotten]:

@@ -1,4 +1,4 @@
-"""What lists of documents are sorted by and looked through.
+"""What lists of documents are sorted by and looked through, and the passages that answers quote.
 
 Revision ID: 0016
 Revises: 0015
@@ -36,9 +36,21 @@ def upgrade() -> None:
         after = rows[-1].id
     for name, columns in _INDEXES.items():
         op.create_index(name, "documents", columns)
+    big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    fk_query, fk_passage = op.f("fk_citations_query_id"), op.f("fk_citations_passage_id")
+    op.create_table(
+        "citations",
+        sa.Column("query_id", sa.String(length=36), nullable=False),
+        sa.Column("passage_id", big, autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["query_id"], ["queries.id"], name=fk_query, ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["passage_id"], ["passages.id"], name=fk_passage, ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("query_id", "passage_id", name=op.f("pk_citations")),
+    )
+    op.create_index("ix_citations_passage_id", "citations", ["passage_id"])
 
 
 def downgrade() -> None:
+    op.drop_table("citations")
     for name in _INDEXES:
         op.drop_index(name, table_name="documents")
     op.drop_column("documents", "passages")
