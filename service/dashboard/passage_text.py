@@ -1,4 +1,4 @@
-"""The text of a passage with what was found in it: names lead to the graph, and the parts of a fact light up together."""
+"""The text of a passage with what was found in it: names lead to the graph, the parts of a fact light up together."""
 
 from __future__ import annotations
 

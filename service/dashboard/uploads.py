@@ -36,8 +36,8 @@ _INPUT = Markup(
     '<p id="sent" role="status" class="faint"></p><ul id="sending" class="sending"></ul>'
 )
 _REPLACE = Markup(
-    '<form id="replacing" class="replacing"><p>The document keeps its id, title, source, date and metadata. Passages that '
-    "stay the same stay; the old text is not kept.</p>"
+    '<form id="replacing" class="replacing"><p>The document keeps its id, title, source, date and metadata. '
+    "Passages that stay the same stay; the old text is not kept.</p>"
     '<label for="new-text">New text</label><textarea id="new-text" rows="12" required></textarea>'
     '<label>Or take it from a text file <input type="file" id="new-file" accept=".txt,.md,text/*"></label>'
     '<p id="replaced" role="status"></p><button>Replace it</button></form>'

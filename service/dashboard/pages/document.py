@@ -1,4 +1,4 @@
-"""One document: its passages with what was found in them, its history, its copies, who quoted it; to replace or forget."""
+"""One document: its passages with what was found in them, history, copies and who quotes it; to replace, to forget."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def _draw_pager(collection: str, document_id: str, start: int, shown: int, total
     said = f"Passages {start + 1:,} to {start + shown:,} of {total:,}" if shown else f"There are {total:,} passages"
     return Markup(
         '<nav class="pager" aria-label="Passages"><span>{}</span>{}<form action="{}"><label>From passage '
-        '<input type="number" name="first" min="1" max="{}" value="{}" required></label> <button>Go</button></form></nav>'
+        '<input type="number" name="first" min="1" max="{}" value="{}" required></label> '
+        "<button>Go</button></form></nav>"
     ).format(said, Markup(" ").join(ways), url("c", collection, "documents", document_id), max(total, 1), start + 1)
 
 

@@ -1,4 +1,4 @@
-"""The list of documents: narrowed, sorted, a page at a time, with what it shows in its address; and learning new ones."""
+"""The list of documents: narrowed, sorted, a page at a time, all of it in the address; and learning new ones."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from service.learning_schemas import DocumentOut, DocumentsOut
 from service.schemas import CollectionOut
 
 PAGE = 50
+EMPTY = "No documents yet. Drop files above, or run: sharpwave ingest FOLDER"
+NARROWED_EMPTY = "No document is so."
 PATIENCE_S = 1.0  # that a page goes on looking for what is rare
 _COPIES = {"": "with or without copies", "true": "with copies", "false": "without copies"}
 _FORM = Markup(
@@ -60,12 +62,10 @@ async def all_documents(
     found, went_on = await _look(desk, collection, {**_wanted(narrowing), **sorting}, cursor or None, bool(back))
     rows = [_row(collection, one) for one in found.documents]
     is_narrowed = any(narrowing.values())
-    empty = (
-        "No document is so." if is_narrowed else "No documents yet. Drop files above, or run: sharpwave ingest FOLDER"
-    )
+    empty = NARROWED_EMPTY if is_narrowed else EMPTY
     if not rows and went_on:
         empty = "None found so far."
-    columns = ("Document", "Title", "Source", "Passages#", "Learned", "Occurred")
+    columns = ("Title", "Source", "Passages#", "Learned", "Occurred")
     heads = [_head(name, collection, narrowing, sorting) for name in columns]
     show(table("Documents", heads, rows, empty=empty))
     if went_on:
@@ -166,11 +166,10 @@ def _head(name: str, collection: str, narrowing: Mapping[str, str], sorting: Map
 
 
 def _row(collection: str, document: DocumentOut) -> tuple[object, ...]:
-    here = url("c", collection, "documents", document.id)
+    named = link(document.title or document.id, url("c", collection, "documents", document.id))
     return (
-        link(document.id, here),
-        document.title,
-        document.source or "",
+        Markup('{}<div class="faint">{}</div>').format(named, document.id) if document.title else named,
+        document.source if document.source and document.source != document.id else "",
         number(document.passages),
         moment(document.created_at),
         moment(document.occurred_at) if document.occurred_at else "",
