@@ -111,12 +111,19 @@ function offer({address, fileBytes, bytes}) {
     delete jobs[id];
   };
 
-  for (const input of place.querySelectorAll('input')) {
-    input.addEventListener('change', () => {
-      queue([...input.files].map(file => ({file, name: file.webkitRelativePath || file.name})));
-      input.value = '';
-    });
-  }
+  const take = input => {
+    queue([...input.files].map(file => ({file, name: file.webkitRelativePath || file.name})));
+    input.value = '';
+  };
+  const files = place.querySelector('input');
+  files.addEventListener('change', () => take(files));
+  place.querySelector('#folder').addEventListener('click', () => {
+    const folder = document.createElement('input');
+    folder.type = 'file';
+    folder.webkitdirectory = true;
+    folder.addEventListener('change', () => take(folder));
+    folder.click();
+  });
   place.addEventListener('dragover', drag => { drag.preventDefault(); place.classList.add('over'); });
   place.addEventListener('dragleave', drag => { if (!place.contains(drag.relatedTarget)) place.classList.remove('over'); });
   place.addEventListener('drop', async drop => {

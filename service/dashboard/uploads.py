@@ -31,7 +31,7 @@ _INPUT = Markup(
     '<div class="drop" role="group" aria-label="Learn files">'
     '<span class="strong">Drop files or folders here, or choose them.</span>'
     '<label>Files <input type="file" id="files" multiple></label>'
-    '<label>A folder <input type="file" id="folder" webkitdirectory></label>'
+    '<button type="button" id="folder">Choose a folder</button>'
     '<p class="faint">{}</p></div>'
     '<p id="sent" role="status" class="faint"></p><ul id="sending" class="sending"></ul>'
 )

@@ -13,9 +13,7 @@ from service.dashboard.markup import Head, table
 from service.dashboard.passage_text import draw_passage, mark_text
 from service.learning_schemas import MarkedPassageOut
 
-MISCHIEF = (
-    '<script>alert("Ada & Bram")</script> Ada\'s {braces} {0} %s "Bram" <img src=x onerror=Ada> &amp; Ada likes Bram'
-)
+MISCHIEF = """<script>alert("Ada & Bram")</script> Ada's {braces} {0} %s "Bram" <img src=x onerror=Ada> &amp; Ada"""
 NAMES = {1: ["Ada"], 2: ["Bram"]}
 
 
