@@ -98,7 +98,7 @@ async def told(doing: str) -> AsyncIterator[None]:
 
 async def is_sure(question: str, *, yes: str, no: str) -> bool:
     """Ask before something that cannot be taken back."""
-    with ui.dialog(value=True) as dialog, ui.card():
+    with ui.dialog(value=True).props('aria-label="Are you sure?"') as dialog, ui.card():
         ui.label(question)
         with ui.row():
             ui.button(yes, color="negative", on_click=lambda: dialog.submit(True))
@@ -176,7 +176,7 @@ def _ask_to_sign_in() -> None:
     if client in _asked:  # a page that refreshes itself asks once
         return
     _asked.add(client)
-    with ui.dialog(value=True).props("persistent"), ui.card():
+    with ui.dialog(value=True).props('persistent aria-label="The session has ended"'), ui.card():
         ui.label("The session has ended. Sign in again to go on from here.")
         # In the browser: it knows what the page has put into its address since it was opened.
         ui.button("Sign in").on("click", js_handler=_SIGN_IN)

@@ -65,7 +65,7 @@ def offer_upload(desk: Desk, collection: str, follow: Callable[[str], Awaitable[
 
 def ask_for_text(collection: str, document_id: str, follow: Callable[[str], Awaitable[None]]) -> ui.dialog:
     """Return a dialog that takes a new text of a document; ``follow`` is called with the id of its job."""
-    with ui.dialog() as dialog, ui.card().classes("form"):
+    with ui.dialog().props('aria-label="Replace the text of this document"') as dialog, ui.card().classes("form"):
         show(Markup("<h2>Replace the text of this document</h2>") + _REPLACE)
         ui.button("Keep it as it is", on_click=dialog.close).props("flat")
 

@@ -136,7 +136,7 @@ def _list_copies(collection: str, found: DocumentDetailOut) -> Markup:
 async def _forget(desk: Desk, collection: str, document_id: str) -> None:
     async with told("looking at what would be forgotten"):
         preview = await desk.call(documents.forget, collection=collection, document_id=document_id, dry_run=True)
-        with ui.dialog(value=True) as dialog, ui.card():
+        with ui.dialog(value=True).props('aria-label="Forget this document?"') as dialog, ui.card():
             show(Markup("<h2>Forget this document?</h2>"))
             counts = [(name, number(count)) for name, count in preview.model_dump().items() if type(count) is int]
             show(table("What would go", ("What", "Number#"), counts))

@@ -70,7 +70,9 @@ def fill(connection: Connection, cid: int) -> None:
 
 def rows(page: Page) -> list[str]:
     """Return what is linked in the list, from the top."""
-    return page.get_by_role("region", name="Documents").locator("tbody td:first-child a").all_inner_texts()
+    links = page.get_by_role("region", name="Documents").locator("tbody td:first-child a")
+    expect(links.first).to_be_visible()
+    return links.all_inner_texts()
 
 
 def test_a_long_list_is_paged_sorted_and_narrowed_in_the_address(page: Page, shelf: Server) -> None:

@@ -1,4 +1,4 @@
-"""Sessions in a real browser: how they end while a page is open, what a bound key sees, and what other sites cannot do."""
+"""Sessions in a real browser: how they end under an open page, what a bound key sees, what other sites cannot do."""
 
 from __future__ import annotations
 
