@@ -192,6 +192,7 @@ def test_these_pages_have_no_serious_finding(browser: Browser, shelf: Server) ->
         page.locator(".passage summary").first.click()
         page.get_by_role("button", name="Replace").click()
         expect(page.get_by_label("New text")).to_be_visible()
+        page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')")
         assert not serious_findings(page), f"replacing in {scheme}"
         context.close()
     context = browser.new_context(viewport={"width": 400, "height": 800})
