@@ -3,7 +3,7 @@
 Rows are the truth; every index is a view of them. A row that readers follow carries the ``version`` of the commit that
 wrote it. Evidence (passages, mentions, fact_sources) is inserted and deleted, never updated, but for the position of a
 passage in its document, which no view holds; what is deleted leaves a tombstone without text. Counts that other rows
-imply are not stored.
+imply are not stored, but for a document's passages, which its list is sorted by.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ metadata = MetaData(
 )
 
 Id = BigInteger().with_variant(Integer, "sqlite")
+# By the codes of characters, as SQLite compares; an index of PostgreSQL takes no longer texts.
+Names = String(602).with_variant(String(602, collation="C"), "postgresql")
 # AUTOINCREMENT: an id that was forgotten is never given to another row, so a tombstone cannot hit a newer row.
 NEVER_REUSED: dict[str, Any] = {"sqlite_autoincrement": True}
 
@@ -135,8 +137,15 @@ documents = Table(
     Column("item_id", Id),  # of that job's item; where two of its items hold one document, the later one's stays
     Column("version", BigInteger, nullable=False),  # of the commit that wrote it last
     Column("created_at", UtcDateTime, nullable=False),
+    # What lists are sorted by and looked through (memory_graph/store/listing.py).
+    Column("names", Names, nullable=False, server_default=text("''")),
+    Column("passages", Integer, nullable=False, server_default="0"),
     UniqueConstraint("collection_id", "key"),
     Index(None, "signature_id"),
+    Index(None, "collection_id", "created_at", "id"),
+    Index(None, "collection_id", "names", "id"),
+    Index(None, "collection_id", "passages", "id"),
+    Index(None, "collection_id", "occurred_at", "id"),
     **NEVER_REUSED,
 )
 
@@ -455,6 +464,15 @@ queries = Table(
     Column("rated_at", UtcDateTime),
     Index(None, "collection_id", "created_at"),
     Index(None, "created_at", "id"),
+)
+
+# The passages that answers quote; gone with the passage, and with the words of the question.
+citations = Table(
+    "citations",
+    metadata,
+    Column("query_id", String(36), ForeignKey("queries.id", ondelete="CASCADE"), primary_key=True),
+    Column("passage_id", Id, ForeignKey("passages.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Index(None, "passage_id"),
 )
 
 # The removal of every byte of what was forgotten (memory_graph/store/purges.py). A row holds no text, and outlives its

@@ -77,6 +77,11 @@ def order_key(*names: str | int) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
+def fold(text: str) -> str:
+    """Return a text as it is looked through: NFKC, case folded, with single spaces; punctuation stays."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
 def hash_text(*parts: str) -> str:
     """Hash texts to 32 hex digits; ("ab", "c") and ("a", "bc") differ."""
     digest = blake2b(digest_size=16)

@@ -82,6 +82,47 @@ class PassageDetailOut(NeighbourOut):
     after: list[NeighbourOut]
 
 
+class MarkOut(Out):
+    """A name in a text, in characters from ``start`` up to ``end``; without ``phrase_id`` what relates two."""
+
+    start: int
+    end: int
+    phrase_id: int | None
+    fact_ids: list[int]
+
+
+class NameOut(Out):
+    id: int
+    name: str
+
+
+class MentionOut(NameOut):
+    count: int
+
+
+class StatedOut(Out):
+    """A fact as its passage states it."""
+
+    id: int
+    subject: NameOut
+    predicate: str
+    object: NameOut
+
+
+class MarkedPassageOut(PassageOut):
+    marks: list[MarkOut]
+    names: list[MentionOut]
+    facts: list[StatedOut]
+
+
+class MarkedPassagesOut(Out):
+    """Passages of one document; ``total`` counts all of them."""
+
+    passages: list[MarkedPassageOut]
+    total: int
+    next_cursor: str | None
+
+
 class ChangeOut(Out):
     """One time that a document was written; the numbers are of passages."""
 
@@ -108,6 +149,7 @@ class DocumentDetailOut(DocumentOut):
 class DocumentsOut(Out):
     documents: list[DocumentOut]
     next_cursor: str | None
+    previous_cursor: str | None = None
 
 
 class JobRef(Out):

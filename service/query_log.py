@@ -66,6 +66,7 @@ class QueryLog:
             "milliseconds": round(asked.timings_ms["total"]),
             "trace": asked.trace(),
             "created_at": now(),
+            "cited": [one.passage_id for one in asked.answer.citations],
         }
         self._waiting.put((row, asked.note_to_keep(question, query_id)))
         return query_id

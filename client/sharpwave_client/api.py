@@ -27,6 +27,8 @@ class Api:
     forget_document = Method(memory.forget_document)
     forget = Method(memory.forget)
     get_passage = Method(memory.get_passage)
+    list_passages = Method(memory.list_passages)
+    passages = Paged(memory.list_passages)
 
     list_jobs = Method(memory.list_jobs)
     jobs = Paged(memory.list_jobs)

@@ -81,6 +81,23 @@ class Passage(Model):
     page: int | None = None
 
 
+class Mark(Model):
+    """A name in a text, or without ``phrase_id`` what says how two are related."""
+
+    start: int
+    end: int
+    phrase_id: int | None = None
+    fact_ids: tuple[int, ...] = ()
+
+
+class MarkedPassage(Passage):
+    """``names`` are ``{"id", "name", "count"}``, ``facts`` have ``subject``, ``predicate`` and ``object``."""
+
+    marks: tuple[Mark, ...] = ()
+    names: tuple[JsonObject, ...] = ()
+    facts: tuple[JsonObject, ...] = ()
+
+
 class Neighbour(Passage):
     document_id: str
     title: str

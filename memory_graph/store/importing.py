@@ -32,6 +32,7 @@ from memory_graph.store.correcting import Correction, take_over
 from memory_graph.store.duplicates import SIGNATURE_VALUES, Signature, write_signature
 from memory_graph.store.facts import FactRow, write_facts
 from memory_graph.store.learning import Commit
+from memory_graph.store.listing import names_of
 from memory_graph.store.notes import NewNote, add_notes
 from memory_graph.store.originals import keep_original
 from memory_graph.store.phrase_vectors import write_phrase_vectors
@@ -116,6 +117,8 @@ class Import:
                 occurred_at=record.occurred_at,
                 content_hash=self._hash(record.content_hash),
                 signature_id=signature and write_signature(self._connection, self._cid, signature),
+                names=names_of(record.id, record.title, record.source),
+                passages=record.passages,
                 version=self._commit.version,
                 created_at=record.created_at,
             )

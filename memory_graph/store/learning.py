@@ -17,6 +17,7 @@ from memory_graph.errors import NotFound
 from memory_graph.store.duplicates import Signature, drop_signature, write_signature
 from memory_graph.store.facts import remove_unproved
 from memory_graph.store.findings import Embed, missing_vectors, write_findings
+from memory_graph.store.listing import names_of
 from memory_graph.store.notes import drop_notes_on
 from memory_graph.store.originals import drop_originals, keep_original, read_rules, with_vectors
 from memory_graph.store.phrase_vectors import delete_phrase_vectors
@@ -182,6 +183,8 @@ class Commit:
             "job_id": job_id,
             "item_id": item_id,
             "signature_id": signature and write_signature(self._connection, self._collection_id, signature),
+            "names": names_of(document.id, document.title, document.source),
+            "passages": len(learned.passages),
             "version": self.version,
         }
         if old is None:

@@ -10,23 +10,40 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, update
 
 from memory_graph.errors import Conflict, NotFound
-from memory_graph.store.rows import now, older_than
+from memory_graph.store.rows import chunks, now, older_than
 from memory_graph.store.scrubbing import keep_unforgotten
-from memory_graph.tables import collections, queries
+from memory_graph.tables import citations, collections, documents, passages, queries
 
 
 def add_queries(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write answered questions with their traces; those to a collection that was deleted meanwhile go with it.
 
-    Those whose answer rests on what was forgotten meanwhile are written without their words.
+    Those whose answer rests on what was forgotten meanwhile are written without their words. ``cited``, where a row has
+    it, are the ids of the passages that its answer quotes.
     """
     # Locked: nothing may be forgotten between the look at what lives and the writing.
     wanted = sorted({row["collection_id"] for row in rows})
     here = select(collections.c.id).where(collections.c.id.in_(wanted)).order_by(collections.c.id)
     live = set(connection.scalars(here.with_for_update()))
     kept = [row for row in rows if row["collection_id"] in live]
-    if kept:
-        connection.execute(insert(queries), keep_unforgotten(connection, kept))
+    if not kept:
+        return
+    written = keep_unforgotten(connection, kept)
+    cited = {row["id"]: row.pop("cited", ()) for row in written}
+    connection.execute(insert(queries), written)
+    worded = {row["id"] for row in written if not row["trace"].get("forgotten")}
+    wanted = sorted({passage_id for query_id in worded for passage_id in cited[query_id]})
+    there: set[int] = set()
+    for some in chunks(wanted):
+        there.update(connection.scalars(select(passages.c.id).where(passages.c.id.in_(some))))
+    found = [
+        {"query_id": query_id, "passage_id": passage_id}
+        for query_id in sorted(worded)
+        for passage_id in dict.fromkeys(cited[query_id])
+        if passage_id in there
+    ]
+    if found:
+        connection.execute(insert(citations), found)
 
 
 def get_query(connection: Connection, query_id: str) -> RowMapping:
@@ -63,6 +80,8 @@ class QueryFilter:
     rating: int | None = None
     rated: bool | None = None
     """Whether anybody rated the answer."""
+    document: str | None = None
+    """The id of a document that the answer quotes."""
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
         """Yield what a row must meet."""
@@ -82,6 +101,13 @@ class QueryFilter:
             yield queries.c.rating == self.rating
         if self.rated is not None:
             yield queries.c.rating.is_not(None) if self.rated else queries.c.rating.is_(None)
+        if self.document is not None:
+            quoted = passages.join(documents, documents.c.id == passages.c.document_id)
+            quoted = quoted.join(citations, citations.c.passage_id == passages.c.id)
+            quoting = select(citations.c.query_id).select_from(quoted).where(documents.c.key == self.document)
+            if self.collection_id is not None:
+                quoting = quoting.where(documents.c.collection_id == self.collection_id)
+            yield queries.c.id.in_(quoting)
 
 
 def list_queries(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, or_, select
 
 from memory_graph.errors import InvalidInput
 from memory_graph.store.collections import Collection, commit_token
@@ -218,7 +218,7 @@ def list_documents(connection: Connection, collection_id: int, *, after: int, li
     """List documents in the order in which they were learned, those with an internal id above ``after``."""
     return list(
         connection.execute(
-            _document_rows()
+            select(documents)
             .where(documents.c.collection_id == collection_id, documents.c.id > after)
             .order_by(documents.c.id)
             .limit(limit)
@@ -229,21 +229,19 @@ def list_documents(connection: Connection, collection_id: int, *, after: int, li
 def get_document(connection: Connection, collection_id: int, key: str) -> RowMapping | None:
     """Find one document by the id that the user knows it by."""
     return (
-        connection.execute(_document_rows().where(documents.c.collection_id == collection_id, documents.c.key == key))
+        connection.execute(select(documents).where(documents.c.collection_id == collection_id, documents.c.key == key))
         .mappings()
         .one_or_none()
     )
 
 
-def document_passages(connection: Connection, document_id: int) -> list[RowMapping]:
-    """List a document's passages in order."""
-    return list(
-        connection.execute(
-            select(passages.c.id, passages.c.ordinal, passages.c.text, passages.c.heading, passages.c.page)
-            .where(passages.c.document_id == document_id)
-            .order_by(passages.c.ordinal)
-        ).mappings()
-    )
+def document_passages(
+    connection: Connection, document_id: int, *, first: int = 0, limit: int | None = None
+) -> list[RowMapping]:
+    """List a document's passages in order, from the one at place ``first`` on."""
+    columns = (passages.c.id, passages.c.ordinal, passages.c.text, passages.c.heading, passages.c.page)
+    query = select(*columns).where(passages.c.document_id == document_id, passages.c.ordinal >= first)
+    return list(connection.execute(query.order_by(passages.c.ordinal).limit(limit)).mappings())
 
 
 def passage_names(connection: Connection, collection_id: int) -> dict[int, tuple[str, int]]:
@@ -254,11 +252,6 @@ def passage_names(connection: Connection, collection_id: int) -> dict[int, tuple
         .where(passages.c.collection_id == collection_id)
     )
     return {row.id: (row.key, row.ordinal) for row in rows}
-
-
-def _document_rows() -> Select[Any]:
-    count = select(func.count()).where(passages.c.document_id == documents.c.id).correlate(documents).scalar_subquery()
-    return select(documents, count.label("passages"))
 
 
 def filter_documents(connection: Connection, collection_id: int, conditions: Mapping[str, Any]) -> Ints:

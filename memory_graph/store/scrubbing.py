@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 
 from memory_graph.store.replies import drop_replies_about
 from memory_graph.store.rows import chunks, read_parts
-from memory_graph.tables import job_items, jobs, passages, queries, replies
+from memory_graph.tables import citations, job_items, jobs, passages, queries, replies
 from memory_graph.text import words
 
 SCRUBBED = "(forgotten)"
@@ -62,6 +62,7 @@ def scrub_queries(
     for row in touched:
         values = without_words(row._mapping) | {"comment": None, "correct_answer": None}
         connection.execute(update(queries).where(queries.c.id == row.id).values(values))
+        connection.execute(delete(citations).where(citations.c.query_id == row.id))
     return len(touched)
 
 

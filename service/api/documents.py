@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Header, Response, UploadFile
+from fastapi import APIRouter, Form, Header, Query, Response, UploadFile
 from fastapi.responses import JSONResponse
 
 from ingest.alive import live_workers
@@ -22,12 +22,14 @@ from memory_graph.store.duplicates import copies_of
 from memory_graph.store.forgetting import Selection
 from memory_graph.store.forgetting import forget as forget_selection
 from memory_graph.store.jobs import Failure, NewItem, get_job, list_workers
-from memory_graph.store.reading import document_passages, get_document, list_documents
+from memory_graph.store.listing import DocumentFilter, DocumentSort, page_documents
+from memory_graph.store.reading import document_passages, get_document
 from memory_graph.store.updating import document_history
 from memory_graph.types import Document, Policy
 from service.access import READS, WRITES, Acting
 from service.admission import leave_line
 from service.auditing import audited, describe_erased, submitted_by
+from service.document_cursors import Order, read_place, write_place
 from service.etags import check_document, tag_of
 from service.forgetting_schemas import ForgottenOut
 from service.learning_schemas import (
@@ -40,7 +42,8 @@ from service.learning_schemas import (
     JobRef,
     Priority,
 )
-from service.paging import Cursor, Limit, Pages
+from service.paging import Cursor, Limit
+from service.schemas import Moment
 from service.services import Parts, Services
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
@@ -51,7 +54,6 @@ IfMatch = Annotated[
     str | None, Header(description="The `ETag` of the document as it was seen: 412 if it is not so now")
 ]
 IfNoneMatch = Annotated[str | None, Header(description="`*`: 412 if the document is there already")]
-PAGES = Pages[tuple[int]]("documents", int)
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -141,31 +143,56 @@ async def upload(
 def list_page(
     collection: str,
     parts: Parts,
+    q: Annotated[str, Query(max_length=1_000, description="What stands in the title, the id or the source")] = "",
+    source: Annotated[str | None, Query(max_length=2_000, description="Only those of this source")] = None,
+    job: Annotated[str | None, Query(max_length=36, description="Only those that this job wrote last")] = None,
+    copies: Annotated[bool | None, Query(description="Only those with copies, exact or near, or without")] = None,
+    since: Annotated[Moment | None, Query(description="Only those learned from this moment on")] = None,
+    until: Annotated[Moment | None, Query(description="Only those learned before this moment")] = None,
+    sort: Annotated[DocumentSort, Query(description="`occurred` has those without a date last")] = "learned",
+    order: Order = "asc",
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> DocumentsOut:
-    """List documents in the order in which they were learned, a page at a time."""
-    (after,) = PAGES.read(cursor) or (0,)
+    """List documents, a page at a time; one that is narrowed looks at a bounded number of them, and may be short."""
+    beyond, backwards = read_place(sort, order, cursor)
     with parts.database.read() as connection:
-        found = get_collection(connection, collection)
-        rows = list_documents(connection, found.id, after=after, limit=limit + 1)
-    page, following = PAGES.cut(rows, limit, lambda row: (row["id"],))
-    return DocumentsOut(documents=[DocumentOut.of(dict(row)) for row in page], next_cursor=following)
+        found = page_documents(
+            connection,
+            get_collection(connection, collection).id,
+            only=DocumentFilter(q=q, source=source, job_id=job, copies=copies, since=since, until=until),
+            sort=sort,
+            descending=order == "desc",
+            beyond=beyond,
+            backwards=backwards,
+            limit=limit,
+        )
+    return DocumentsOut(
+        documents=[DocumentOut.of(dict(row)) for row in found.rows],
+        next_cursor=write_place(sort, order, found.following),
+        previous_cursor=write_place(sort, order, found.previous, backwards=True),
+    )
 
 
 @router.get("/documents/{document_id:path}", dependencies=[READS])
-def show(collection: str, document_id: str, parts: Parts, response: Response) -> DocumentDetailOut:
+def show(
+    collection: str,
+    document_id: str,
+    parts: Parts,
+    response: Response,
+    contents: Annotated[bool, Query(description="Whether to return the passages too")] = True,
+) -> DocumentDetailOut:
     """Return a document with its passages in order, how much of it changed when, and the first hundred copies of it."""
     with parts.database.read() as connection:
         found = get_collection(connection, collection)
         row = get_document(connection, found.id, document_id)
         if row is None:
             raise NotFound("document", document_id)
-        contents = [dict(passage) for passage in document_passages(connection, row["id"])]
+        passages = [dict(one) for one in document_passages(connection, row["id"])] if contents else []
         history = document_history(connection, row["id"])
         copies = copies_of(connection, found.id, document_id)
     response.headers["ETag"] = tag_of(row, copies)
-    told = {"id": row["key"], "contents": contents, "history": history, "duplicates": copies}
+    told = {"id": row["key"], "contents": passages, "history": history, "duplicates": copies}
     return DocumentDetailOut.model_validate({**row, **told})
 
 

@@ -32,6 +32,7 @@ def list_newest(
     until: Annotated[Moment | None, Query(description="Only those before this moment")] = None,
     rating: Annotated[Literal["1", "-1"] | None, Query(description="Only those that were rated so")] = None,
     rated: Annotated[bool | None, Query(description="Only those with a rating, or without one")] = None,
+    document: Annotated[str | None, Query(max_length=1_000, description="Only those whose answer quotes it")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> QueriesOut:
@@ -48,6 +49,7 @@ def list_newest(
             until=until,
             rating=int(rating) if rating else None,
             rated=rated,
+            document=document,
         )
         rows = list_queries(connection, limit=limit + 1, after=after, only=only)
     page, following = PAGES.cut(rows, limit, lambda row: (row["created_at"], row["id"]))

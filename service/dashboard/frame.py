@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
+from weakref import WeakSet
 
 from fastapi import Request
 from markupsafe import Markup
-from nicegui import app, ui
+from nicegui import Client, app, ui
 from pydantic import ValidationError
 
 from memory_graph.errors import NotFound, SharpwaveError
@@ -23,6 +24,13 @@ from service.errors import problem_of_fault
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 COLLECTION = "/c/{collection}/"
 Builder: TypeAlias = Callable[..., Awaitable[None]]
+
+_SIGN_IN = (
+    "() => { location.href = '"
+    + url("sign-in")
+    + "?next=' + encodeURIComponent(location.pathname + location.search + location.hash); }"
+)
+_asked: WeakSet[Client] = WeakSet()
 
 # (name, icon, address, whether it is one of a collection)
 _PLACES = (
@@ -90,7 +98,7 @@ async def told(doing: str) -> AsyncIterator[None]:
 
 async def is_sure(question: str, *, yes: str, no: str) -> bool:
     """Ask before something that cannot be taken back."""
-    with ui.dialog(value=True) as dialog, ui.card():
+    with ui.dialog(value=True).props('aria-label="Are you sure?"') as dialog, ui.card():
         ui.label(question)
         with ui.row():
             ui.button(yes, color="negative", on_click=lambda: dialog.submit(True))
@@ -164,8 +172,11 @@ def _complain(message: str) -> None:
 
 
 def _ask_to_sign_in() -> None:
-    request = ui.context.client.request
-    back = request.url.path if request else f"{ROOT}/"
-    with ui.dialog(value=True).props("persistent"), ui.card():
+    client = ui.context.client
+    if client in _asked:  # a page that refreshes itself asks once
+        return
+    _asked.add(client)
+    with ui.dialog(value=True).props('persistent aria-label="The session has ended"'), ui.card():
         ui.label("The session has ended. Sign in again to go on from here.")
-        ui.button("Sign in", on_click=lambda: ui.navigate.to(url("sign-in", next=back)))
+        # In the browser: it knows what the page has put into its address since it was opened.
+        ui.button("Sign in").on("click", js_handler=_SIGN_IN)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
@@ -48,16 +50,22 @@ def badge(text: str, kind: str = "plain") -> Markup:
     return Markup('<span class="badge {}">{}</span>').format(kind, text)
 
 
-def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "") -> Markup:
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The head of a column that rows can be sorted by: ``address`` sorts by it, ``state`` says how they are now."""
+
+    name: str
+    address: str
+    state: Literal["ascending", "descending", "none"]
+
+
+def table(caption: str, columns: Sequence[str | Head], rows: Iterable[Sequence[object]], *, empty: str = "") -> Markup:
     """Return a table, or ``empty`` where it has no rows. A column whose name ends in ``#`` is set to the right."""
     body = list(rows)
     if not body:
         return Markup('<p class="empty">{}</p>').format(empty or "Nothing here yet.")
-    right = [name.endswith("#") for name in columns]
-    heads = Markup("").join(
-        Markup('<th scope="col"{}>{}</th>').format(_side(is_right), name.rstrip("#"))
-        for name, is_right in zip(columns, right, strict=True)
-    )
+    right = [(one.name if isinstance(one, Head) else one).endswith("#") for one in columns]
+    heads = Markup("").join(_head(one, is_right) for one, is_right in zip(columns, right, strict=True))
     lines = Markup("").join(
         Markup("<tr>{}</tr>").format(
             Markup("").join(
@@ -85,6 +93,15 @@ def pager(older: str | None, first: str | None) -> Markup:
     if not links:
         return Markup("")
     return Markup('<nav class="pager" aria-label="Pages">{}</nav>').format(Markup(" ").join(links))
+
+
+def _head(column: str | Head, is_right: bool) -> Markup:
+    if isinstance(column, str):
+        return Markup('<th scope="col"{}>{}</th>').format(_side(is_right), column.rstrip("#"))
+    arrow = {"ascending": " ▲", "descending": " ▼", "none": ""}[column.state]
+    return Markup('<th scope="col"{} aria-sort="{}"><a href="{}">{}<span aria-hidden="true">{}</span></a></th>').format(
+        _side(is_right), column.state, column.address, column.name.rstrip("#"), arrow
+    )
 
 
 def _side(is_right: bool) -> Markup:

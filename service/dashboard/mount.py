@@ -7,7 +7,7 @@ import os
 from fastapi import FastAPI
 
 from service.dashboard.markup import ROOT
-from service.dashboard.sessions import Sessions, read_secret
+from service.dashboard.sessions import ENDED_FILE, EndedSessions, Sessions, read_secret
 from service.settings import Settings
 
 FAVICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
@@ -27,7 +27,11 @@ def mount_dashboard(app: FastAPI, settings: Settings) -> None:
     from service.dashboard import sign_in, uploads
 
     settings.data_dir.expanduser().mkdir(parents=True, exist_ok=True)
-    sessions = Sessions(read_secret(settings.data_dir), lambda key_id: app.state.services.keys.find_by_id(key_id))
+    sessions = Sessions(
+        read_secret(settings.data_dir),
+        lambda key_id: app.state.services.keys.find_by_id(key_id),
+        ended=EndedSessions(settings.data_dir.expanduser() / ENDED_FILE),
+    )
     app.state.sessions = sessions
     pages.state.host, pages.state.sessions = app, sessions
     app.include_router(sign_in.make_router(sessions, lambda key: app.state.services.keys.find(key)))

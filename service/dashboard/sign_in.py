@@ -56,7 +56,8 @@ def make_router(sessions: Sessions, find_caller: Callable[[str], Caller | None])
         return response
 
     @router.post(SIGN_OUT)
-    def sign_out() -> RedirectResponse:
+    def sign_out(request: Request) -> RedirectResponse:
+        sessions.end(request.scope["state"].get("session", ""))
         response = RedirectResponse(SIGN_IN, status_code=303)
         response.delete_cookie(COOKIE, path=ROOT)
         return response

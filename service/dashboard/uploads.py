@@ -1,78 +1,114 @@
-"""Files that are dropped on a page: a native input, which keyboards and screen readers know, and where it sends to."""
+"""Files that are dropped on a page, and texts that replace a document's.
+
+Native inputs, which keyboards and screen readers know; the bytes go over HTTP, where they are bounded, and not through
+the page's socket.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Request, UploadFile
+from fastapi import APIRouter, FastAPI, Form, Request, UploadFile
 from markupsafe import Markup
 from nicegui import events, ui
+from pydantic import ValidationError
 
+from memory_graph.errors import InvalidInput
 from service.api import documents
 from service.dashboard.desk import Desk
 from service.dashboard.frame import show
 from service.dashboard.markup import ROOT, url
 from service.dashboard.sessions import Sessions
-from service.learning_schemas import JobRef
+from service.learning_schemas import DocumentDetailOut, DocumentIn, DocumentsIn, JobRef
 
 PATH = f"{ROOT}/uploads"
+MB = 2**20
 
 _INPUT = Markup(
-    '<label class="drop"><span class="strong">Drop files here, or choose them</span>'
-    '<input type="file" multiple aria-describedby="sent"><span id="sent" role="status" class="faint"></span></label>'
+    '<div class="drop" role="group" aria-label="Learn files">'
+    '<span class="strong">Drop files or folders here, or choose them.</span>'
+    '<label>Files <input type="file" id="files" multiple></label>'
+    '<button type="button" id="folder">Choose a folder</button>'
+    '<p class="faint">{}</p></div>'
+    '<p id="sent" role="status" class="faint"></p><ul id="sending" class="sending"></ul>'
 )
-# Events of the browser alone: the bytes go over HTTP, where they are bounded, and not through the page's socket.
-_SCRIPT = """
-(() => {
-  const label = document.querySelector('.drop');
-  const input = label.querySelector('input'), sent = label.querySelector('#sent');
-  const send = files => {
-    if (!files.length) return;
-    const form = new FormData(), request = new XMLHttpRequest();
-    for (const file of files) form.append('files', file);
-    request.upload.onprogress = now => sent.textContent = `Sending: ${Math.round(100 * now.loaded / now.total)} %`;
-    request.onload = () => {
-      let told = {};
-      try { told = JSON.parse(request.responseText); } catch { told = {detail: 'The service did not take the files.'}; }
-      sent.textContent = request.status < 300 ? 'Sent.' : told.detail;
-      if (request.status < 300) emitEvent('uploaded', told);
-      input.value = '';
-    };
-    request.onerror = () => sent.textContent = 'The service cannot be reached.';
-    request.open('POST', ADDRESS);
-    request.send(form);
-  };
-  input.addEventListener('change', () => send(input.files));
-  label.addEventListener('dragover', drag => { drag.preventDefault(); label.classList.add('over'); });
-  label.addEventListener('dragleave', () => label.classList.remove('over'));
-  label.addEventListener('drop', drop => {
-    drop.preventDefault();
-    label.classList.remove('over');
-    send(drop.dataTransfer.files);
-  });
-})()
-"""
+_REPLACE = Markup(
+    '<form id="replacing" class="replacing"><p>The document keeps its id, title, source, date and metadata. '
+    "Passages that stay the same stay; the old text is not kept.</p>"
+    '<label for="new-text">New text</label><textarea id="new-text" rows="12" required></textarea>'
+    '<label>Or take it from a text file <input type="file" id="new-file" accept=".txt,.md,text/*"></label>'
+    '<p id="replaced" role="status"></p><button>Replace it</button></form>'
+)
+_SCRIPT = (Path(__file__).parent / "uploads.js").read_text(encoding="utf-8")
 
 
-def offer_upload(collection: str, follow: Callable[[str], Awaitable[None]]) -> None:
-    """Put the place to drop files on; ``follow`` is called with the id of the job that learns them."""
-    show(_INPUT)
+def offer_upload(desk: Desk, collection: str, follow: Callable[[str], Awaitable[None]]) -> None:
+    """Put the place to drop files on; ``follow`` is called with the id of each job that learns them."""
+    settings = desk.parts.settings
+    limits = f"A ZIP or tar archive is learned file by file. Up to {settings.max_file_mb} MB a file."
+    show(_INPUT.format(limits))
 
     async def begun(event: events.GenericEventArguments) -> None:
         await follow(event.args["job_id"])
 
     ui.on("uploaded", begun)
-    ui.run_javascript(_SCRIPT.replace("ADDRESS", repr(url("uploads", collection))))
+    told = {
+        "address": url("uploads", collection),
+        "fileBytes": settings.max_file_mb * MB,
+        "bytes": settings.max_upload_mb * MB,
+    }
+    ui.run_javascript(_script("offer", told))
+
+
+def ask_for_text(collection: str, document_id: str, follow: Callable[[str], Awaitable[None]]) -> ui.dialog:
+    """Return a dialog that takes a new text of a document; ``follow`` is called with the id of its job."""
+    with ui.dialog().props('aria-label="Replace the text of this document"') as dialog, ui.card().classes("form"):
+        show(Markup("<h2>Replace the text of this document</h2>") + _REPLACE)
+        ui.button("Keep it as it is", on_click=dialog.close).props("flat")
+
+    async def begun(event: events.GenericEventArguments) -> None:
+        dialog.close()
+        await follow(event.args["job_id"])
+
+    ui.on("replaced", begun)
+    told = {"address": url("uploads", collection, "replacing"), "document": document_id}
+    dialog.on("show", lambda: ui.run_javascript(_script("offerReplacing", told)))
+    return dialog
 
 
 def make_router(host: FastAPI, sessions: Sessions) -> APIRouter:
-    """Return where pages send files, in the name of who is signed in."""
+    """Return where pages send files and texts, in the name of who is signed in."""
     router = APIRouter(include_in_schema=False)
+
+    def sit(request: Request) -> Desk:
+        return Desk(host, sessions, request.scope["state"].get("session", ""), request.state.caller)
 
     @router.post(f"{PATH}/{{collection}}", status_code=202)
     async def take(request: Request, collection: str, files: list[UploadFile]) -> JobRef:
-        desk = Desk(host, sessions, request.scope["state"].get("session", ""), request.state.caller)
-        ref: JobRef = await desk.call(documents.upload, collection=collection, files=files)
+        ref: JobRef = await sit(request).call(documents.upload, collection=collection, files=files)
+        return ref
+
+    @router.post(f"{PATH}/{{collection}}/replacing", status_code=202)
+    async def replace(request: Request, collection: str, document: Annotated[str, Form()], text: UploadFile) -> JobRef:
+        desk = sit(request)
+        old: DocumentDetailOut = await desk.call(
+            documents.show, collection=collection, document_id=document, contents=False
+        )
+        kept = {name: getattr(old, name) for name in ("id", "title", "metadata", "source", "occurred_at")}
+        try:
+            given = DocumentIn(**kept, text=(await text.read()).decode("utf-8"))
+        except UnicodeDecodeError:
+            raise InvalidInput("text", "is not in UTF-8") from None
+        except ValidationError as error:
+            raise InvalidInput("text", error.errors()[0]["msg"]) from None
+        ref: JobRef = await desk.call(documents.learn, collection=collection, body=DocumentsIn(documents=[given]))
         return ref
 
     return router
+
+
+def _script(function: str, told: dict[str, object]) -> str:
+    return f"(() => {{\n{_SCRIPT}\n{function}({json.dumps(told)});\n}})()"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from sharpwave_client.call import Call, Upload, into, listed, nothing, paged, write_key
@@ -14,6 +15,7 @@ from sharpwave_client.models import (
     Health,
     Job,
     JobRef,
+    MarkedPassage,
     NewDocument,
     Page,
     PassageDetail,
@@ -23,6 +25,7 @@ from sharpwave_client.models import (
 Split: TypeAlias = Literal["recursive", "none"]
 Duplicates: TypeAlias = Literal["link", "skip", "keep"]
 Priority: TypeAlias = Literal["high", "normal", "low"]
+DocumentSort: TypeAlias = Literal["learned", "title", "passages", "occurred"]
 
 _ONE = "/v1/collections/{collection}"
 _DOCUMENT = f"{_ONE}/documents/{{document_id}}"
@@ -114,21 +117,48 @@ def add_urls(
     return Call(method="POST", route=f"{_ONE}/urls", path=path, body=body, headers=write_key(), read=into(JobRef))
 
 
-def list_documents(collection: str, *, cursor: str | None = None, limit: int = 100) -> Call[Page[Document]]:
-    """List documents in the order in which they were learned."""
+def list_documents(
+    collection: str,
+    *,
+    q: str | None = None,
+    source: str | None = None,
+    job: str | None = None,
+    copies: bool | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    sort: DocumentSort = "learned",
+    order: Literal["asc", "desc"] = "asc",
+    cursor: str | None = None,
+    limit: int = 100,
+) -> Call[Page[Document]]:
+    """List documents, those with ``q`` in title, id or source; a narrowed page may be short and yet not the last."""
+    only = {"q": q, "source": source, "job": job, "copies": copies, "since": since, "until": until}
     return Call(
         method="GET",
         route=f"{_ONE}/documents",
         path={"collection": collection},
-        params={"cursor": cursor, "limit": limit},
+        params={**only, "sort": sort, "order": order, "cursor": cursor, "limit": limit},
         read=paged(Document, "documents"),
     )
 
 
-def get_document(collection: str, document_id: str) -> Call[DocumentDetail]:
-    """Return a document with its passages, its history and its copies."""
-    path = {"collection": collection, "document_id": document_id}
-    return Call(method="GET", route=_DOCUMENT, path=path, read=into(DocumentDetail))
+def get_document(collection: str, document_id: str, *, contents: bool = True) -> Call[DocumentDetail]:
+    """Return a document with its passages, unless ``contents`` is false, its history and its copies."""
+    path, params = {"collection": collection, "document_id": document_id}, {"contents": contents}
+    return Call(method="GET", route=_DOCUMENT, path=path, params=params, read=into(DocumentDetail))
+
+
+def list_passages(
+    collection: str, document: str, *, first: int = 0, cursor: str | None = None, limit: int = 50
+) -> Call[Page[MarkedPassage]]:
+    """List a document's passages from its place ``first`` on, with where names and facts stand in their texts."""
+    return Call(
+        method="GET",
+        route=f"{_ONE}/passages",
+        path={"collection": collection},
+        params={"document": document, "from": first, "cursor": cursor, "limit": limit},
+        read=paged(MarkedPassage, "passages"),
+    )
 
 
 def forget_document(collection: str, document_id: str, *, dry_run: bool = False) -> Call[Forgotten]:

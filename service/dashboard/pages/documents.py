@@ -1,145 +1,190 @@
-"""Documents: the list, and one with its passages, its history and its copies; to forget one."""
+"""The list of documents: narrowed, sorted, a page at a time, all of it in the address; and learning new ones."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import get_args
 
 from markupsafe import Markup
-from nicegui import ui
 
-from service.api import documents, jobs
+from memory_graph.errors import InvalidInput
+from memory_graph.store.listing import DocumentSort
+from service.api import collections, documents
 from service.dashboard.desk import Desk
-from service.dashboard.frame import heading, page, section, show, told
-from service.dashboard.markup import facts, link, moment, number, pager, table, url
+from service.dashboard.following import offer_progress
+from service.dashboard.frame import heading, page, show
+from service.dashboard.markup import Head, link, moment, number, table, url
 from service.dashboard.uploads import offer_upload
-from service.learning_schemas import DocumentDetailOut, DocumentOut, DocumentsOut, JobOut, PassageOut
+from service.document_cursors import Direction
+from service.learning_schemas import DocumentOut, DocumentsOut
+from service.schemas import CollectionOut
 
 PAGE = 50
+EMPTY = "No documents yet. Drop files above, or run: sharpwave ingest FOLDER"
+NARROWED_EMPTY = "No document is so."
+PATIENCE_S = 1.0  # that a page goes on looking for what is rare
+_COPIES = {"": "with or without copies", "true": "with copies", "false": "without copies"}
+_FORM = Markup(
+    '<form class="narrow" role="search" action="{action}">{hidden}'
+    '<label>Title, id or source <input type="search" name="q" value="{q}" maxlength="1000"></label>'
+    '<label>Source, in full <input name="source" value="{source}" maxlength="2000"></label>'
+    '<label>Learned from <input type="date" name="since" value="{since}"></label>'
+    '<label>to <input type="date" name="until" value="{until}"></label>'
+    '<label>Copies <select name="copies">{copies}</select></label>'
+    "<button>Search</button>{clear}</form>"
+)
 
 
 @page("/c/{collection}/documents", "Documents")
-async def all_documents(desk: Desk, collection: str, cursor: str = "") -> None:
+async def all_documents(
+    desk: Desk,
+    collection: str,
+    q: str = "",
+    source: str = "",
+    job: str = "",
+    copies: str = "",
+    since: str = "",
+    until: str = "",
+    sort: str = "learned",
+    order: str = "asc",
+    cursor: str = "",
+    back: str = "",
+) -> None:
     """Show the documents, a page at a time, and take new ones."""
-    heading("Documents", f"What the collection {collection} has learned.")
-    _offer_upload(desk, collection)
-    found: DocumentsOut = await desk.call(documents.list_page, collection=collection, limit=PAGE, cursor=cursor or None)
-    rows = [
-        (
-            _name(collection, one),
-            one.source if one.source and one.source != one.id else "",
-            number(one.passages),
-            moment(one.created_at),
+    whole: CollectionOut = await desk.call(collections.show, collection=collection)
+    heading("Documents", Markup("The collection {} holds {} documents.").format(collection, number(whole.documents)))
+    offer_upload(desk, collection, offer_progress(desk, collection))
+    narrowing = {"q": q, "source": source, "job": job, "copies": copies, "since": since, "until": until}
+    sorting = {"sort": _one_of("sort", sort, get_args(DocumentSort)), "order": _one_of("order", order, ORDERS)}
+    show(_draw_form(collection, narrowing, sorting))
+    found, went_on = await _look(desk, collection, {**_wanted(narrowing), **sorting}, cursor or None, bool(back))
+    rows = [_row(collection, one) for one in found.documents]
+    is_narrowed = any(narrowing.values())
+    empty = NARROWED_EMPTY if is_narrowed else EMPTY
+    if not rows and went_on:
+        empty = "None found so far."
+    columns = ("Title", "Source", "Passages#", "Learned", "Occurred")
+    heads = [_head(name, collection, narrowing, sorting) for name in columns]
+    show(table("Documents", heads, rows, empty=empty))
+    if went_on:
+        show(Markup('<p role="status">There are more documents to look at: go on with “Next page”.</p>'))
+    show(_draw_pager(found, collection, {**narrowing, **sorting}, is_first=not cursor))
+
+
+ORDERS = get_args(Direction)
+_SORTED: dict[str, str] = {"Title": "title", "Passages#": "passages", "Learned": "learned", "Occurred": "occurred"}
+
+
+async def _look(
+    desk: Desk, collection: str, wanted: Mapping[str, object], cursor: str | None, backwards: bool
+) -> tuple[DocumentsOut, bool]:
+    """Return a page that is as full as it gets in a second, and whether documents are left to look at."""
+    until = monotonic() + PATIENCE_S
+    found: list[DocumentOut] = []
+    first: DocumentsOut | None = None
+    while True:
+        part: DocumentsOut = await desk.call(
+            documents.list_page, collection=collection, cursor=cursor, limit=PAGE - len(found), **wanted
         )
-        for one in found.documents
-    ]
-    columns = ("Document", "Source", "Passages#", "Learned")
-    show(table("Documents", columns, rows, empty="No documents yet. Drop files above, or run: sharpwave ingest FOLDER"))
+        first = first or part
+        found = [*part.documents, *found] if backwards else [*found, *part.documents]
+        cursor = part.previous_cursor if backwards else part.next_cursor
+        if cursor is None or len(found) == PAGE or monotonic() > until:
+            break
+    previous, following = (cursor, first.next_cursor) if backwards else (first.previous_cursor, cursor)
+    is_short = cursor is not None and len(found) < PAGE
+    return DocumentsOut(documents=found, previous_cursor=previous, next_cursor=following), is_short
+
+
+def _wanted(narrowing: Mapping[str, str]) -> dict[str, object]:
+    """Return what the address says as the route takes it. Errors: ``InvalidInput``."""
+    for name, most in (("q", 1_000), ("source", 2_000), ("job", 36)):
+        if len(narrowing[name]) > most or "\0" in narrowing[name]:
+            raise InvalidInput(name, f"is up to {most:,} characters without NUL")
+    copies = _one_of("copies", narrowing["copies"], tuple(_COPIES))
+    until = _day("until", narrowing["until"])
+    return {
+        "q": narrowing["q"],
+        "source": narrowing["source"] or None,
+        "job": narrowing["job"] or None,
+        "copies": {"true": True, "false": False}.get(copies),
+        "since": _day("since", narrowing["since"]),
+        "until": None if until is None else until + timedelta(days=1),  # that day too
+    }
+
+
+def _day(name: str, said: str) -> datetime | None:
+    if not said:
+        return None
+    try:
+        day = datetime.strptime(said, "%Y-%m-%d").replace(tzinfo=UTC)
+        day + timedelta(days=1)
+    except (ValueError, OverflowError):
+        raise InvalidInput(name, f"{said!r} is no day such as 2026-01-31") from None
+    return day
+
+
+def _one_of(name: str, said: str, known: tuple[str, ...]) -> str:
+    if said not in known:
+        raise InvalidInput(name, f"must be one of {', '.join(filter(None, known))}")
+    return said
+
+
+def _draw_form(collection: str, narrowing: Mapping[str, str], sorting: Mapping[str, str]) -> Markup:
     here = url("c", collection, "documents")
-    following = url("c", collection, "documents", cursor=found.next_cursor) if found.next_cursor else None
-    show(pager(following, here if cursor else None))
-
-
-@page("/c/{collection}/documents/{document_id:path}", "Document")
-async def one_document(desk: Desk, collection: str, document_id: str) -> None:
-    """Show one document."""
-    found: DocumentDetailOut = await desk.call(documents.show, collection=collection, document_id=document_id)
-    heading(found.title or found.id, link("All documents", url("c", collection, "documents")))
-    show(
-        facts(
-            {
-                "Id": found.id,
-                "Source": found.source or "none",
-                "Passages": number(found.passages),
-                "Version": number(found.version),
-                "Learned": moment(found.created_at),
-                "Occurred": moment(found.occurred_at) if found.occurred_at else "not said",
-            }
-        )
+    kept = {**sorting, "job": narrowing["job"]}
+    hidden = Markup("").join(
+        Markup('<input type="hidden" name="{}" value="{}">').format(name, value)
+        for name, value in kept.items()
+        if value
     )
-    if found.metadata:
-        show(Markup("<pre>{}</pre>").format(json.dumps(found.metadata, indent=2, ensure_ascii=False)))
-    with ui.row():
-        forgetting = ui.button("Forget", icon="delete", color="negative")
-    forgetting.on_click(lambda: _forget(desk, collection, found.id))
-    section("Passages")
-    show(Markup("").join(_draw(passage) for passage in found.contents))
-    section("History")
-    changes = [
-        (
-            moment(one.at),
-            number(one.version),
-            number(one.added),
-            number(one.removed),
-            number(one.kept),
-            link(one.job_id[:8], url("jobs", one.job_id)) if one.job_id else "",
+    options = Markup("").join(
+        Markup('<option value="{}"{}>{}</option>').format(
+            value, Markup(" selected") if value == narrowing["copies"] else "", name
         )
-        for one in found.history
-    ]
-    show(table("History", ("When", "Version#", "Added#", "Removed#", "Kept#", "Job"), changes))
-    section("Copies of it")
-    copies = [
-        (
-            link(one.document_id, url("c", collection, "documents", one.document_id)),
-            one.kind,
-            number(one.similarity * 100, "%"),
-        )
-        for one in found.duplicates
-    ]
-    show(table("Copies", ("Document", "Kind", "Alike#"), copies, empty="No other document is like this one."))
+        for value, name in _COPIES.items()
+    )
+    is_narrowed = any(narrowing.values())
+    said = {name: narrowing[name] for name in ("q", "source", "since", "until")}
+    of_job = Markup(" of the job {}").format(link(narrowing["job"][:8], url("jobs", narrowing["job"])))
+    clear = Markup("{} {}").format(of_job if narrowing["job"] else "", link("Show all", here)) if is_narrowed else ""
+    return _FORM.format(action=here, hidden=hidden, copies=options, clear=clear, **said)
 
 
-def _name(collection: str, document: DocumentOut) -> Markup:
+def _head(name: str, collection: str, narrowing: Mapping[str, str], sorting: Mapping[str, str]) -> str | Head:
+    """Return a head that sorts by its column, or the other way where that is so already."""
+    sort = _SORTED.get(name)
+    if sort is None:
+        return name
+    is_now = sorting["sort"] == sort
+    order = "desc" if is_now and sorting["order"] == "asc" else "asc"
+    address = url("c", collection, "documents", **narrowing, sort=sort, order=order)
+    rising = "ascending" if sorting["order"] == "asc" else "descending"
+    return Head(name=name, address=address, state=rising if is_now else "none")  # type: ignore[arg-type]
+
+
+def _row(collection: str, document: DocumentOut) -> tuple[object, ...]:
     named = link(document.title or document.id, url("c", collection, "documents", document.id))
-    return named if not document.title else Markup('{}<div class="faint">{}</div>').format(named, document.id)
-
-
-def _draw(passage: PassageOut) -> Markup:
-    head = Markup("").join(
-        Markup("<span>{}</span>").format(part)
-        for part in (f"Passage {passage.ordinal + 1}", passage.heading, f"page {passage.page}" if passage.page else "")
-        if part
-    )
-    return Markup('<article class="passage" id="p{}"><header>{}</header><div class="text">{}</div></article>').format(
-        passage.id, head, passage.text
+    return (
+        Markup('{}<div class="faint">{}</div>').format(named, document.id) if document.title else named,
+        document.source if document.source and document.source != document.id else "",
+        number(document.passages),
+        moment(document.created_at),
+        moment(document.occurred_at) if document.occurred_at else "",
     )
 
 
-def _offer_upload(desk: Desk, collection: str) -> None:
-    """Take files, and tell how far the newest job with them is."""
-    newest = ""
-
-    async def begin(job_id: str) -> None:
-        nonlocal newest
-        newest = job_id
-        timer.activate()
-
-    async def follow() -> None:
-        async with told("following a job"):
-            job: JobOut = await desk.call(jobs.show, job_id=newest)
-            done = job.progress
-            text = f"{job.state}: {done.documents} of {done.total} documents, {done.failed} failed. "
-            progress.content = Markup('<p role="status">{}{}</p>').format(text, link("Job", url("jobs", job.id)))
-            if job.finished_at is not None:
-                timer.deactivate()
-
-    offer_upload(collection, begin)
-    progress = show(Markup(""))
-    timer = ui.timer(0.5, follow, active=False)
-
-
-async def _forget(desk: Desk, collection: str, document_id: str) -> None:
-    async with told("looking at what would be forgotten"):
-        preview = await desk.call(documents.forget, collection=collection, document_id=document_id, dry_run=True)
-        with ui.dialog(value=True) as dialog, ui.card():
-            show(Markup("<h2>Forget this document?</h2>"))
-            counts = [(name, number(count)) for name, count in preview.model_dump().items() if type(count) is int]
-            show(table("What would go", ("What", "Number#"), counts))
-            typed = ui.input("Type the id of the document to confirm").classes("wide")
-            ui.label(document_id).classes("faint")
-            with ui.row():
-                sure = ui.button("Forget it", color="negative", on_click=lambda: dialog.submit(True))
-                sure.bind_enabled_from(typed, "value", backward=lambda text: text == document_id)
-                ui.button("Keep it", on_click=lambda: dialog.submit(False)).props("flat")
-        if await dialog:
-            await desk.call(documents.forget, collection=collection, document_id=document_id)
-            ui.navigate.to(url("c", collection, "documents"))
+def _draw_pager(found: DocumentsOut, collection: str, kept: Mapping[str, str], *, is_first: bool) -> Markup:
+    links = []
+    if not is_first:
+        links.append(link("First page", url("c", collection, "documents", **kept)))
+    if found.previous_cursor:
+        before = url("c", collection, "documents", **kept, cursor=found.previous_cursor, back="1")
+        links.append(link("Previous page", before))
+    if found.next_cursor:
+        links.append(link("Next page", url("c", collection, "documents", **kept, cursor=found.next_cursor)))
+    if not links:
+        return Markup("")
+    return Markup('<nav class="pager" aria-label="Pages">{}</nav>').format(Markup(" ").join(links))

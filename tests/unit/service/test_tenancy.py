@@ -80,6 +80,7 @@ ROUTES: dict[str, Ask] = {
     f"POST {IN}/query": Ask(scopes=("read",), body={"question": SECRET}),
     f"GET {IN}/notes": LOOK,
     f"DELETE {IN}/notes/{{note_id}}": WRITE,
+    f"GET {IN}/passages": Ask(scopes=("read",), query={"document": "{document_id}"}),
     f"GET {IN}/passages/{{passage_id}}": LOOK,
     "GET /v1/purges": FOLLOW,
     "GET /v1/purges/{purge_id}": FOLLOW,

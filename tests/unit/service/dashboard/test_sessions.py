@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import stat
+import time
 from pathlib import Path
 
 from service.access import ANYONE, Caller
-from service.dashboard.sessions import Sessions, read_secret
+from service.dashboard.sessions import EndedSessions, Sessions, read_secret
 
 ADMIN = Caller(id="k1", name="ops", scopes=frozenset({"admin"}))
 READER = Caller(id="k2", name="app", scopes=frozenset({"read"}))
@@ -45,3 +46,31 @@ def test_the_secret_is_made_once_and_nobody_else_reads_it(tmp_path: Path) -> Non
     assert len(secret) >= 40
     assert read_secret(tmp_path) == secret
     assert stat.S_IMODE((tmp_path / "dashboard.secret").stat().st_mode) == 0o600
+
+
+def test_signing_out_ends_one_session_wherever_its_cookie_is(tmp_path: Path) -> None:
+    path = tmp_path / "ended"
+    sessions = Sessions("s" * 43, {"k1": ADMIN}.get, ended=EndedSessions(path))
+    one, other = sessions.begin(ADMIN).token, sessions.begin(ADMIN).token
+    assert one != other
+    sessions.end(one)
+    sessions.end("x")
+    sessions.end("")
+    assert sessions.read(one) is None
+    assert sessions.read(other) is not None
+    assert one not in path.read_text()
+    again = Sessions("s" * 43, {"k1": ADMIN}.get, ended=EndedSessions(path))  # after a restart
+    assert again.read(one) is None
+    assert again.read(other) is not None
+
+
+def test_what_was_signed_out_of_is_remembered_as_long_as_its_hours(tmp_path: Path) -> None:
+    path = tmp_path / "ended"
+    ended = EndedSessions(path)
+    ended.add("old", time.time() - 1)
+    ended.add("new", time.time() + 100)
+    with path.open("a") as file:
+        file.write("cut-sh")
+    again = EndedSessions(path)
+    assert ("old" in again, "new" in again) == (False, True)
+    assert len(path.read_text().splitlines()) == 1
