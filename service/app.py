@@ -25,7 +25,7 @@ from retrieval.embedder import Embedder
 from retrieval.facts import FactFilter
 from retrieval.generator import Generator
 from service import __version__
-from service.admission import Admission
+from service.admission import Admission, make_lines
 from service.api import (
     audit,
     collections,
@@ -58,6 +58,7 @@ from service.openai_errors import OpenAIErrors
 from service.openapi import install_description, operation_id
 from service.pulse import Pulse
 from service.query_log import QueryLog
+from service.rates import Rates
 from service.repeats import Repeats
 from service.request_ids import RequestIds
 from service.schemas import refuse_nul
@@ -141,6 +142,8 @@ def create_app(
     # One name for all processes of a service.
     app.state.instance = os.environ.get(INSTANCE_VARIABLE) or uuid4().hex
     app.state.closing = closing or Closing()
+    # Questions of the dashboard stand in them as well, and do not come by these doors.
+    app.state.lines, app.state.rates = make_lines(settings), Rates()
     install_description(app)
     install_handlers(app)
     for module in (
@@ -168,8 +171,9 @@ def create_app(
     app.add_middleware(Door)
     app.add_middleware(Etags)
     app.add_middleware(Repeats)
-    app.add_middleware(Admission, settings=settings)  # within the gate: who may not ask takes nobody's place
-    app.add_middleware(Gate, settings=settings)
+    # Within the gate: who may not ask takes nobody's place.
+    app.add_middleware(Admission, settings=settings, lines=app.state.lines)
+    app.add_middleware(Gate, settings=settings, rates=app.state.rates)
     app.add_middleware(OpenAIErrors)  # outermost: what any of the others refuses must be understood too
     app.add_middleware(Farewell, closing=app.state.closing)
     app.add_middleware(Watch, metrics=counted)

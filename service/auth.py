@@ -51,11 +51,11 @@ class Gate:
     ``Authorization: Bearer KEY``.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, rates: Rates | None = None) -> None:
         self._app = app
         own = settings.host.lower()
         self._hosts = AllowedHosts(rules=(*settings.host_names.rules, *((own,) if own.strip(":0.") else ())))
-        self._rates = Rates()
+        self._rates = rates if rates is not None else Rates()
         self._threads = CapacityLimiter(_THREADS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
