@@ -95,7 +95,10 @@ def push(
 
 
 def send_among(graph: GraphArrays, sources: Ints, masses: Floats, targets: Ints, shares: Shares) -> Floats:
-    """Send masses (k,) from nodes (k,) once along their edges; return what arrives at ``targets`` (m,), ascending: (k, m)."""
+    """Send masses (k,) from nodes (k,) once along their edges; return what arrives at ``targets`` (m,), (k, m).
+
+    ``targets`` are nodes, ascending.
+    """
     kinds = np.array([shares.context, shares.relation, shares.synonymy])
     arrived: Floats = _send_among(graph, sources, masses, targets, kinds)
     return arrived

@@ -1,4 +1,4 @@
-"""Why the hits stand where they stand: their places in each channel, and how the walk's mass came to the first of them."""
+"""Why the hits stand where they stand: their places in each channel, and how the walk's mass came to the first."""
 
 from __future__ import annotations
 

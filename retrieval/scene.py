@@ -124,7 +124,7 @@ def _tell(
     phrase_masses: Floats,
     facts: LinkedFacts | None = None,
 ) -> dict[str, Any]:
-    """Say from which phrases and passages the walk started, and with how much; ``by_facts`` is a phrase's part of it."""
+    """Say from which phrases and passages the walk started, and with how much; ``by_facts`` is that of facts in it."""
     by_facts = dict(zip(facts.phrases.tolist(), facts.masses.tolist(), strict=True)) if facts is not None else {}
     return {
         "phrases": [

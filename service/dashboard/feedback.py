@@ -46,12 +46,15 @@ class Feedback:
                 field.disable()
         self._show()
 
+    def _offer(self, icon: str, rating: Rating, label: str) -> ui.button:
+        return ui.button(icon=icon, on_click=lambda: self._rate(rating)).props(f'aria-label="{label}"')
+
     def _show(self) -> None:
         for button, rating in ((self._up, 1), (self._down, -1)):
             is_said = self._rating == rating
-            button.props(f'aria-pressed="{str(is_said).lower()}" {"" if is_said else "flat"}')
-            if is_said:
-                button.props(remove="flat")
+            button.props(f'aria-pressed="{str(is_said).lower()}"').props(
+                remove="flat" if is_said else "", add="" if is_said else "flat"
+            )
         self._save.set_enabled(self._rating is not None)
 
     async def _rate(self, rating: Rating) -> None:
