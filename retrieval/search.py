@@ -152,7 +152,9 @@ class Searcher:
         """Load the embedder and all that is compiled, so that the first question need not."""
         vectors = self._embedder.encode(["Ada Quill", "Bram Oster"])
         view = small_view(vectors, ["ada quill", "bram oster"])
-        self._rank(view, vectors[0], SearchRequest(query="Ada Quill"), Stages(), None)
+        *_, scene = self._rank(view, vectors[0], SearchRequest(query="Ada Quill"), Stages(), None)
+        assert scene is not None  # the view has edges
+        explain_hits(scene, self._params.walk, view.passage_ids.tolist())
 
     def search(self, collection: str, request: SearchRequest) -> SearchResult:
         """Find the passages for a question.

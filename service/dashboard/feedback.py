@@ -47,7 +47,8 @@ class Feedback:
         self._show()
 
     def _offer(self, icon: str, rating: Rating, label: str) -> ui.button:
-        return ui.button(icon=icon, on_click=lambda: self._rate(rating)).props(f'aria-label="{label}"')
+        made = ui.button(icon=icon, on_click=lambda: self._rate(rating))
+        return made.classes("thumb").props(f'aria-label="{label}"')
 
     def _show(self) -> None:
         for button, rating in ((self._up, 1), (self._down, -1)):

@@ -30,7 +30,8 @@ def tell_ranks(hits: Hits, detail: Mapping[str, Detail], names: Names) -> Markup
         ]
         places += [number(None)] * (3 - len(places))
         mass = number(round(100 * flow[one], 2), "%") if one in flow else number(None)
-        rows.append((number(hit["rank"]), names.passage(one), number(float(hit["score"])), *places, mass))
+        score = Markup('<span class="number">{:.4f}</span>').format(float(hit["score"]))
+        rows.append((number(hit["rank"]), names.passage(one), score, *places, mass))
     columns = ("Rank#", "Passage", "Score#", "By vector#", "By words#", "By the walk#", "Of the walk's mass#")
     return table("How the passages ranked", columns, rows, empty="Nothing was found.")
 

@@ -16,7 +16,7 @@ from service.dashboard.feedback import Feedback
 from service.dashboard.frame import heading, page, section, show, told
 from service.dashboard.markup import link, url
 from service.dashboard.why import show_why
-from service.recall_schemas import QueryDetailOut, QueryIn, QueryOut
+from service.recall_schemas import QueryDetailOut, QueryIn
 
 
 @page("/c/{collection}/ask", "Ask")
@@ -42,7 +42,11 @@ async def ask_page(
     stop.visible = False
     fields = {"mode": mode, "strategy": strategy, "rerank": rerank, "order": order, "top_k": top_k}
     options = Options(fields | {"filter": filter, "warm_start": warm_start})
-    writing = Writing()
+    with ui.element("div").classes("beside"):
+        with ui.column():
+            writing = Writing()
+            under = ui.column()
+        passages = ui.column()
     below = ui.column()
     work: asyncio.Task[object] | None = None
 
@@ -51,7 +55,8 @@ async def ask_page(
         if work is not None:
             return
         work = asyncio.current_task()
-        below.clear()
+        for part in (under, passages, below):
+            part.clear()
         writing.say("Asking …")
         go.visible, stop.visible = False, True
         answered = False
@@ -62,7 +67,7 @@ async def ask_page(
                 await run(body)
                 answered = True
         except asyncio.CancelledError:
-            with below:
+            with under:
                 show(Markup('<p class="empty">{}</p>').format("Stopped. Nothing of this question was kept."))
         finally:
             work = None
@@ -73,8 +78,15 @@ async def ask_page(
     async def run(body: QueryIn) -> None:
         answer = await writing.follow(ask_memory(desk, collection, body))
         detail: QueryDetailOut = await desk.call(queries.show, query_id=answer.query_id)
+        with under:
+            show(draw_facts(answer))
+            section("Was it right?")
+            Feedback(desk, answer.query_id)
+        with passages:
+            section("Passages")
+            show_passages(collection, answer)
         with below:
-            _show(desk, collection, answer, detail)
+            show_why(detail)
 
     def cancel() -> None:
         if work is not None:
@@ -86,12 +98,3 @@ async def ask_page(
     ui.context.client.on_delete(cancel)  # nobody reads it any more
     if q:
         ui.timer(0.1, ask, once=True)
-
-
-def _show(desk: Desk, collection: str, answer: QueryOut, detail: QueryDetailOut) -> None:
-    show(draw_facts(answer))
-    section("Was it right?")
-    Feedback(desk, answer.query_id)
-    section("Passages")
-    show_passages(collection, answer)
-    show_why(detail)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Query
 from markupsafe import Markup
 from nicegui import ui
 
@@ -22,13 +23,14 @@ from service.recall_schemas import QueriesOut, QueryDetailOut, QueryLogOut
 
 PAGE = 50
 MOST_EXPORTED = 1_000
+MOST_ANSWER_CHARS = 160
 
 
 @page("/questions", "Questions")
 async def all_questions(
     desk: Desk,
     q: str = "",
-    collection: str = "",
+    of: Annotated[str, Query(alias="collection")] = "",  # by another name: the page is not one of a collection
     outcome: str = "",
     rated: str = "",
     fallback: str = "",
@@ -42,7 +44,7 @@ async def all_questions(
     heading("Questions", "What was asked, and whether the memory could answer.")
     chosen = QuestionFilters(
         q=q,
-        collection=collection,
+        collection=of,
         outcome=outcome,
         rated=rated,
         fallback=fallback,
@@ -70,15 +72,19 @@ async def all_questions(
 
 def _draw(one: QueryLogOut) -> tuple[object, ...]:
     return (
-        link(one.question, url("questions", one.id)),
+        Markup('<div class="asked">{}</div>').format(link(one.question, url("questions", one.id))),
         one.collection,
         draw_outcome(one.found),
         _draw_rating(one),
-        one.answer,
+        Markup('<div class="asked">{}</div>').format(_cut(one.answer)),
         number(one.milliseconds, "ms"),
-        one.fallback_reason or "",
+        (one.fallback_reason or "").partition(":")[0].replace("_", " "),
         moment(one.created_at),
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_ANSWER_CHARS else f"{text[: MOST_ANSWER_CHARS - 1]}…"
 
 
 def _draw_rating(one: QueryLogOut) -> Markup:
@@ -99,7 +105,7 @@ def _offer_export(desk: Desk, asked: dict[str, Any]) -> None:
                 raise InvalidInput("rated", "none of these questions has a rating that tells the right answer")
             ui.download.content("\n".join(lines) + "\n", "questions.jsonl", "application/jsonl")
 
-    ui.button("Rated ones for evaluation", icon="download", on_click=download).props("flat")
+    ui.button("Rated ones for evaluation", icon="download", on_click=download)
 
 
 async def _write_lines(desk: Desk, asked: dict[str, Any]) -> list[str]:
