@@ -26,7 +26,7 @@ def tell_ranks(hits: Hits, detail: Mapping[str, Detail], names: Names) -> Markup
         places = [
             _place(told[one][name]) if one in told else _place_among(best[name], one)
             for name in ("dense", "lexical", "walk")
-            if one in told or name in best
+            if one in told or (name in best and not told)  # else it came from a further search
         ]
         places += [number(None)] * (3 - len(places))
         mass = number(round(100 * flow[one], 2), "%") if one in flow else number(None)

@@ -62,7 +62,7 @@ async def all_questions(
         return
     found: QueriesOut = await desk.call(queries.list_newest, **asked, limit=PAGE, cursor=cursor or None)
     empty = "Nobody has asked anything yet." if chosen.is_empty else "No question is like that."
-    columns = ("Question", "Collection", "Outcome", "Rating", "Answer", "Time#", "Fallback", "When")
+    columns = ("Question", "Collection", "Outcome", "Rating", "Answer", "Time#", "Fallback")
     show(table("Questions", columns, [_draw(one) for one in found.queries], empty=empty))
     following = chosen.url(cursor=found.next_cursor) if found.next_cursor else None
     show(pager(following, chosen.url() if cursor else None))
@@ -72,14 +72,17 @@ async def all_questions(
 
 def _draw(one: QueryLogOut) -> tuple[object, ...]:
     return (
-        Markup('<div class="asked">{}</div>').format(link(one.question, url("questions", one.id))),
+        Markup('<div class="asked">{}<div class="faint">{}</div></div>').format(
+            link(one.question, url("questions", one.id)), moment(one.created_at)
+        ),
         one.collection,
         draw_outcome(one.found),
         _draw_rating(one),
         Markup('<div class="asked">{}</div>').format(_cut(one.answer)),
         number(one.milliseconds, "ms"),
-        (one.fallback_reason or "").partition(":")[0].replace("_", " "),
-        moment(one.created_at),
+        Markup('<div class="fallback">{}</div>').format(
+            (one.fallback_reason or "").partition(":")[0].replace("_", " ")
+        ),
     )
 
 
@@ -105,7 +108,8 @@ def _offer_export(desk: Desk, asked: dict[str, Any]) -> None:
                 raise InvalidInput("rated", "none of these questions has a rating that tells the right answer")
             ui.download.content("\n".join(lines) + "\n", "questions.jsonl", "application/jsonl")
 
-    ui.button("Rated ones for evaluation", icon="download", on_click=download)
+    with ui.row():
+        ui.button("Rated ones for evaluation", icon="download", on_click=download)
 
 
 async def _write_lines(desk: Desk, asked: dict[str, Any]) -> list[str]:
