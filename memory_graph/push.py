@@ -94,6 +94,16 @@ def push(
     return found
 
 
+def send_among(graph: GraphArrays, sources: Ints, masses: Floats, targets: Ints, shares: Shares) -> Floats:
+    """Send masses (k,) from nodes (k,) once along their edges; return what arrives at ``targets`` (m,), (k, m).
+
+    ``targets`` are nodes, ascending.
+    """
+    kinds = np.array([shares.context, shares.relation, shares.synonymy])
+    arrived: Floats = _send_among(graph, sources, masses, targets, kinds)
+    return arrived
+
+
 @njit(cache=True, nogil=True)
 def _push(graph: Any, seeds: Ints, masses: Floats, damping: float, epsilon: float, shares: Floats) -> Any:
     met, n = np.empty(_FIRST_CAPACITY, dtype=_MET), 0
@@ -356,3 +366,22 @@ def _send_from_phrases(graph: Any, phrases: Ints, masses: Floats, shares: Floats
                 n += 1
                 record = previous[record - 1]
     return nodes[:n], sent[:n]
+
+
+@njit(cache=True, nogil=True)
+def _send_among(graph: Any, sources: Ints, masses: Floats, targets: Ints, shares: Floats) -> Any:
+    arrived = np.zeros((len(sources), len(targets)))
+    one, mass = np.empty(1, dtype=np.int64), np.empty(1)
+    for row in range(len(sources)):
+        mass[0] = masses[row]
+        if sources[row] < graph.n_passages:
+            one[0] = sources[row]
+            nodes, sent = _send_from_passages(graph, one, mass)
+        else:
+            one[0] = sources[row] - graph.n_passages
+            nodes, sent = _send_from_phrases(graph, one, mass, shares)
+        for edge in range(len(nodes)):
+            place = np.searchsorted(targets, nodes[edge])
+            if place < len(targets) and targets[place] == nodes[edge]:
+                arrived[row, place] += sent[edge]
+    return arrived

@@ -38,13 +38,15 @@ class Walk:
     """The nodes that a walk reached (n,), passages first by number, and their scores (n,), in no order.
 
     Scores of a push are lower bounds: they fall short of the exact ones by ``residual`` in sum, which is thus the error
-    in L1. ``edges`` is how many were followed.
+    in L1. ``edges`` is how many were followed. ``returning`` is the share of all mass that goes back to the reset
+    vector at each step: 1 - damping, and what is lost for want of an edge.
     """
 
     nodes: Ints
     scores: Floats
     residual: float
     edges: int
+    returning: float
 
 
 def walk(graph: Graph, seeds: Ints, masses: Floats, params: WalkParams) -> Walk:
@@ -58,7 +60,8 @@ def walk(graph: Graph, seeds: Ints, masses: Floats, params: WalkParams) -> Walk:
         step = graph.transition(params.shares)
         scores = power_iteration(step, reset, params)
         nodes = np.flatnonzero(scores)
-        return Walk(nodes=nodes, scores=scores[nodes], residual=0.0, edges=int(step.nnz))
+        returning = 1.0 - params.damping * float((step @ scores).sum())
+        return Walk(nodes=nodes, scores=scores[nodes], residual=0.0, edges=int(step.nnz), returning=returning)
     nodes, settled, left, edges, _ = push(
         arrays_of(graph), seeds, masses, params.damping, params.epsilon, params.shares
     )
@@ -67,7 +70,13 @@ def walk(graph: Graph, seeds: Ints, masses: Floats, params: WalkParams) -> Walk:
     # difference sums to left / (settled + left).
     whole = float(settled.sum()) + left
     met = settled > 0
-    return Walk(nodes=nodes[met], scores=settled[met] / whole, residual=left / whole, edges=edges)
+    return Walk(
+        nodes=nodes[met],
+        scores=settled[met] / whole,
+        residual=left / whole,
+        edges=edges,
+        returning=(1.0 - params.damping) / whole,
+    )
 
 
 def power_iteration(step: csr_matrix, reset: Floats, params: WalkParams) -> Floats:

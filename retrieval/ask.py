@@ -105,6 +105,12 @@ class Asked:
             "strategy": self.strategy,
             "order": list(self.answer.shown),
             "fallback_reason": self.fallback_reason,
+            "citations": [
+                {"n": one.n, "passage_id": one.passage_id, "quote": one.quote, "supported": one.supported}
+                for one in self.answer.citations
+            ],
+            "notes": [asdict(note) | {"passage_ids": list(note.passage_ids)} for note in self.notes],
+            "usage": asdict(self.usage),
             "hits": [
                 {"passage_id": hit.passage_id, "document_id": hit.document_id, "rank": hit.rank, "score": hit.score}
                 for hit in self.found.hits
@@ -154,7 +160,7 @@ async def begin(
         searcher=searcher,
         generator=generator,
         collection=collection,
-        request=request,
+        request=replace(request, explain=True),  # the trace of an answer is kept
         params=params,
         strategy=strategy,
         warm_start=warm_start,
@@ -162,7 +168,7 @@ async def begin(
         found=nothing,
     )
     if strategy == "thoughts":
-        task.request = replace(request, thoughts=await draw_thoughts(task))
+        task.request = replace(task.request, thoughts=await draw_thoughts(task))
     found = await to_thread(searcher.search, collection, task.request)
     task.found = replace(found, stages=[*task.stages, *found.stages])
     task.stages.clear()

@@ -83,6 +83,11 @@ def link_facts(
             filtered = {"failed": error.message}
         spent = round((time.perf_counter() - start) * 1000, 3)
         filtered = {"filter": {"shown": len(near), "kept": len(kept), "ms": spent} | filtered}
+
+    def tell(places: Ints) -> list[dict[str, Any]]:
+        named = zip(ids[places].tolist(), similarities[places].tolist(), strict=True)
+        return [{"fact_id": one, "fact": texts.get(one, ""), "similarity": round(near, 4)} for one, near in named]
+
     rejected = set(ids[np.setdiff1d(near, kept)].tolist())
     similarity_of = dict(zip(ids.tolist(), similarities.tolist(), strict=True))
     pairs = [(passage, similarity_of[fact]) for fact, passage in sources if fact not in rejected]
@@ -96,13 +101,7 @@ def link_facts(
         floor=float(similarities[min(params.evidence, len(rows)) - 1]) if params.evidence else 0.0,
         mix=params.mix,
         fallback_reason=reason,
-        detail={
-            "facts": [
-                {"fact_id": int(ids[place]), "fact": texts.get(int(ids[place]), ""), "similarity": round(float(s), 4)}
-                for place, s in zip(kept, similarities[kept], strict=True)
-            ]
-        }
-        | filtered,
+        detail={"facts": tell(kept), "dropped": tell(np.setdiff1d(near, kept))} | filtered,
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from memory_graph.hashing import Ints
 from memory_graph.push import GraphArrays, arrays_of
+from memory_graph.walk import Walk
 from retrieval.fact_linking import LinkedFacts
 from retrieval.graph_search import Base, GraphParams, best_rows, fuse, walk_from
 from retrieval.lexical import Matches
@@ -23,6 +24,8 @@ Query = NDArray[np.float32]
 
 # So many of the passages that a walk reaches can be candidates, or return.
 REACHED = 1200
+# So many passages that a walk starts from are told one by one.
+TOLD_SEEDS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,9 @@ class Scene:
     base: Base
     walked: Ints
     walk_scores: Floats
+    walk: Walk
+    reset: tuple[Ints, Floats]
+    """The nodes that the walk started from, and how much of it at each."""
 
     @cached_property
     def graph(self) -> GraphArrays:
@@ -97,7 +103,7 @@ def look(
         walked, passage_masses, phrases = walk_from(view, base, question.phrases, params, facts)
         are_passages = walked.nodes < view.graph.n_passages
         rows, scores = best_rows(walked.nodes[are_passages], walked.scores[are_passages], view.orders.rows, REACHED)
-        detail |= _tell(view, base, passage_masses, *phrases)
+        detail |= _tell(view, base, passage_masses, *phrases, facts)
         detail |= {
             "mode": params.walk.mode,
             "damping": params.walk.damping,
@@ -105,16 +111,31 @@ def look(
             "edges_touched": walked.edges,
             "residual": walked.residual,
         }
-    return Scene(view, query, question, dense, lexical, base, rows, scores)
+    nodes = np.concatenate([base.rows, phrases[0] + view.graph.n_passages])
+    reset = nodes, np.concatenate([passage_masses, phrases[1]])
+    return Scene(view, query, question, dense, lexical, base, rows, scores, walked, reset)
 
 
-def _tell(view: View, base: Base, passage_masses: Floats, phrases: Ints, phrase_masses: Floats) -> dict[str, Any]:
-    """Say from which phrases and passages the walk started, and with how much."""
+def _tell(
+    view: View,
+    base: Base,
+    passage_masses: Floats,
+    phrases: Ints,
+    phrase_masses: Floats,
+    facts: LinkedFacts | None = None,
+) -> dict[str, Any]:
+    """Say from which phrases and passages the walk started, and with how much; ``by_facts`` is that of facts in it."""
+    by_facts = dict(zip(facts.phrases.tolist(), facts.masses.tolist(), strict=True)) if facts is not None else {}
     return {
         "phrases": [
             {"phrase_id": int(view.phrase_ids[row]), "reset": float(mass)}
+            | ({"by_facts": by_facts[row]} if row in by_facts else {})
             for row, mass in zip(phrases.tolist(), phrase_masses, strict=True)
         ],
+        "other_seeds": {
+            "passages": max(0, len(base.rows) - TOLD_SEEDS),
+            "reset": float(passage_masses[TOLD_SEEDS:].sum()),
+        },
         "seeds": [
             {
                 "passage_id": int(view.passage_ids[base.rows[place]]),
@@ -122,6 +143,6 @@ def _tell(view: View, base: Base, passage_masses: Floats, phrases: Ints, phrase_
                 "lexical": float(base.lexical[place]),
                 "reset": float(passage_masses[place]),
             }
-            for place in range(min(20, len(base.rows)))
+            for place in range(min(TOLD_SEEDS, len(base.rows)))
         ],
     }

@@ -24,13 +24,14 @@ from retrieval.chain_ranking import rank_by_chains, share_own_titles, stays_ahea
 from retrieval.chains import ChainParams
 from retrieval.cross_encoder import CrossParams, PairScorer, rank_by_pairs
 from retrieval.embedder import Embedder
+from retrieval.explaining import explain_hits, told_phrases
 from retrieval.fact_linking import LinkedFacts, link_facts
 from retrieval.facts import FactFilter
 from retrieval.folding import read_folded
 from retrieval.graph_search import GraphParams, fuse, guard
 from retrieval.kept_notes import RecalledNote, recall_note
 from retrieval.ranker import ChainRanker, read_ranker
-from retrieval.scene import Query, link, look, match_words
+from retrieval.scene import Query, Scene, link, look, match_words
 from retrieval.stages import Stage, Stages
 from retrieval.view import View, small_view
 from retrieval.views import ViewCache
@@ -63,6 +64,8 @@ class SearchRequest:
     """Whether copies in linked documents are left out behind the best of them (``retrieval/folding.py``)."""
     thoughts: tuple[str, ...] = ()
     """Texts about the question; the passages nearest to the mean of their vectors and the question's are found."""
+    explain: bool = False
+    """Whether the trace tells how the hits came to their places (``retrieval/explaining.py``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +152,9 @@ class Searcher:
         """Load the embedder and all that is compiled, so that the first question need not."""
         vectors = self._embedder.encode(["Ada Quill", "Bram Oster"])
         view = small_view(vectors, ["ada quill", "bram oster"])
-        self._rank(view, vectors[0], SearchRequest(query="Ada Quill"), Stages(), None)
+        *_, scene = self._rank(view, vectors[0], SearchRequest(query="Ada Quill"), Stages(), None)
+        assert scene is not None  # the view has edges
+        explain_hits(scene, self._params.walk, view.passage_ids.tolist())
 
     def search(self, collection: str, request: SearchRequest) -> SearchResult:
         """Find the passages for a question.
@@ -211,7 +216,7 @@ class Searcher:
         read: Callable[[], AbstractContextManager[Connection]],
     ) -> tuple[SearchResult, int]:
         """Search in one view; return also how many passages that were found are there no more when they are read."""
-        ranked, reason = Ranked([], []), None
+        ranked, reason, scene = Ranked([], []), None, None
         query: Query = np.zeros(0, dtype=np.float32)
         allowed: Mask | None = None
         if view.n_passages:
@@ -223,7 +228,7 @@ class Searcher:
                     documents = filter_documents(connection, collection_id, request.filter)
                     allowed = np.isin(view.document_ids, documents)
                     detail["passages"] = int(allowed.sum())
-            ranked, reason = self._rank(view, query, self._deepened(request), stages, allowed)
+            ranked, reason, scene = self._rank(view, query, self._deepened(request), stages, allowed)
             if request.rerank == "cross":
                 chained = request.mode == "graph" and reason != "empty_graph"
                 ranked = self._read_again(view, request.query, ranked, stages, chained)
@@ -245,6 +250,10 @@ class Searcher:
                 gone = len(scored) - len(hits)
             detail["hits"] = len(hits)
             _name_phrases(connection, stages.done)
+        if request.explain and scene is not None:
+            with stages.measure("flow") as detail, read() as connection:
+                detail |= explain_hits(scene, self._params.walk, [hit.passage_id for hit in hits])
+                _name_phrases(connection, [Stage(name="flow", ms=0.0, detail=detail)])
         result = SearchResult(
             hits=hits,
             version=view.version,
@@ -280,7 +289,7 @@ class Searcher:
     ) -> list[tuple[int, float]]:
         """Return the ids and scores of the first ``depth`` of a ranking; behind its own come others by similarity."""
         if depth > max(len(ranked.rows), request.top_k):
-            near, _ = self._rank(view, query, replace(request, mode="dense", top_k=depth), Stages(), allowed)
+            near, *_ = self._rank(view, query, replace(request, mode="dense", top_k=depth), Stages(), allowed)
             ranked = near if request.mode == "dense" and request.rerank != "cross" else ranked.then(near)
         return ranked.first(depth, view)
 
@@ -301,7 +310,7 @@ class Searcher:
 
     def _rank(
         self, view: View, query: Query, request: SearchRequest, stages: Stages, allowed: Mask | None
-    ) -> tuple[Ranked, str | None]:
+    ) -> tuple[Ranked, str | None, Scene | None]:
         """Rank at least ``top_k`` rows of passages that may be returned, if there are so many, best first."""
         params, orders, top_k = self._params, view.orders.rows, request.top_k
         with stages.measure("dense") as detail:
@@ -315,13 +324,13 @@ class Searcher:
             ]
         dense = Ranked(near[0].tolist(), near[1].tolist())
         if request.mode == "dense":
-            return dense, None
+            return dense, None, None
         if request.mode == "hybrid":
             found = match_words(view, link(view, request.query), params, stages)
             fused = fuse(view, query, rows, found, (1.0, params.hybrid_weight))
-            return _allowed(fused.rows, fused.scores, allowed).then(dense), None
+            return _allowed(fused.rows, fused.scores, allowed).then(dense), None, None
         if not view.graph.total_count:
-            return dense, "empty_graph"
+            return dense, "empty_graph", None
         facts = self._link_facts(view, query, request.query, stages)
         scene = look(view, query, request.query, rows[: params.seeds], params, stages, facts)
         reason = None if len(scene.phrases) else "no_known_phrase_in_question"
@@ -344,7 +353,7 @@ class Searcher:
                     ranked = best.then(ranked)
         # Passages that the walk did not reach follow in dense order, so that top_k means the same in every mode.
         ranked = ranked.then(dense).guarded(dense.rows[: params.guard], params.guard_within)
-        return ranked.guarded(dense.rows[:1], 2) if ahead else ranked, reason
+        return ranked.guarded(dense.rows[:1], 2) if ahead else ranked, reason, scene
 
     def _link_facts(self, view: View, query: Query, question: str, stages: Stages) -> LinkedFacts | None:
         if not len(view.facts):
@@ -376,12 +385,7 @@ def _allowed(rows: Ints, scores: Doubles, allowed: Mask | None) -> Ranked:
 
 def _name_phrases(connection: Connection, stages: list[Stage]) -> None:
     """Write into the stages how the phrases that they speak of are written."""
-    found = [
-        one
-        for stage in stages
-        if stage.name in ("walk", "chain")  # in others "phrases" is a number
-        for one in (*stage.detail.get("phrases", ()), *stage.detail.get("chains", ()))
-    ]
+    found = [one for stage in stages for one in told_phrases(stage)]
     names = phrase_names(connection, list({one["phrase_id"] for one in found}))
     for one in found:
         one["phrase"] = names.get(one["phrase_id"], "")

@@ -11,7 +11,7 @@ from asyncio import FIRST_COMPLETED, Future, Task, create_task, gather, get_runn
 from collections.abc import Mapping
 from contextvars import ContextVar
 from threading import Event
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -26,7 +26,7 @@ from service.settings import Settings
 log = logging.getLogger(__name__)
 
 Kind = Literal["searches", "answers", "writes"]
-Lines = Mapping[Kind, Line]
+Lines: TypeAlias = Mapping[Kind, Line]
 
 MB = 2**20
 # Never refused, never waiting: who watches over the service must hear from it, above all when it is busy.
@@ -34,6 +34,15 @@ WATCHED = frozenset({"/healthz", "/readyz", "/metrics"})
 _COLLECTION = re.compile(r"/v1/collections/([^/]+)(/search|/query)?$|/v1/collections/([^/]+)/")
 _ANSWERING = ("/v1/chat/completions", "/mcp")
 _place: ContextVar[Place | None] = ContextVar("place", default=None)
+
+
+def make_lines(settings: Settings) -> Lines:
+    """Return the lines that the settings ask for, with nobody in them."""
+    return {
+        "searches": Line(settings.searches_at_once, settings.searches_waiting),
+        "answers": Line(settings.answers_at_once, settings.answers_waiting),
+        "writes": Line(settings.writes_at_once, settings.writes_waiting),
+    }
 
 
 def kind_of(method: str, path: str) -> tuple[Kind | None, str]:
@@ -47,15 +56,6 @@ def kind_of(method: str, path: str) -> tuple[Kind | None, str]:
     if path.rstrip("/") in _ANSWERING:
         return "answers", collection
     return ("writes" if path.startswith("/v1/") else None), collection
-
-
-def open_lines(settings: Settings) -> Lines:
-    """Return the lines of a process, empty."""
-    return {
-        "searches": Line(settings.searches_at_once, settings.searches_waiting),
-        "answers": Line(settings.answers_at_once, settings.answers_waiting),
-        "writes": Line(settings.writes_at_once, settings.writes_waiting),
-    }
 
 
 def leave_line() -> None:
@@ -95,7 +95,7 @@ class Admission:
 
     def __init__(self, app: ASGIApp, settings: Settings, lines: Lines | None = None) -> None:
         self._app = app
-        self.lines = lines or open_lines(settings)
+        self.lines = lines if lines is not None else make_lines(settings)
         self._body_bytes = settings.max_body_mb * MB
         self._upload_bytes = settings.max_upload_mb * MB
         self._timeout_s = settings.request_timeout_s

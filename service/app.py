@@ -23,7 +23,7 @@ from retrieval.embedder import Embedder
 from retrieval.facts import FactFilter
 from retrieval.generator import Generator
 from service import __version__
-from service.admission import Admission, Overflow, open_lines
+from service.admission import Admission, Overflow, make_lines
 from service.api import (
     audit,
     collections,
@@ -58,6 +58,7 @@ from service.opening import ensure_default_collection, open_database
 from service.processes import INSTANCE_VARIABLE
 from service.pulse import Pulse
 from service.query_log import QueryLog
+from service.rates import Rates
 from service.repeats import Repeats
 from service.request_ids import RequestIds
 from service.schemas import refuse_nul
@@ -138,6 +139,8 @@ def create_app(
     # One name for all processes of a service.
     app.state.instance = os.environ.get(INSTANCE_VARIABLE) or uuid4().hex
     app.state.closing = closing or Closing()
+    # Questions of the dashboard stand in them as well, and do not come by these doors.
+    app.state.lines, app.state.rates = make_lines(settings), Rates()
     install_description(app)
     install_handlers(app)
     for module in (
@@ -165,10 +168,10 @@ def create_app(
     app.add_middleware(Door)
     app.add_middleware(Etags)
     app.add_middleware(Repeats)
-    lines = open_lines(settings)
-    app.add_middleware(Admission, settings=settings, lines=lines)  # within the gate: who may not ask takes no place
-    app.add_middleware(Gate, settings=settings)
-    app.add_middleware(Overflow, lines=lines)
+    # Within the gate: who may not ask takes nobody's place.
+    app.add_middleware(Admission, settings=settings, lines=app.state.lines)
+    app.add_middleware(Gate, settings=settings, rates=app.state.rates)
+    app.add_middleware(Overflow, lines=app.state.lines)
     app.add_middleware(OpenAIErrors)  # outermost: what any of the others refuses must be understood too
     app.add_middleware(Farewell, closing=app.state.closing)
     app.add_middleware(Watch, metrics=counted)

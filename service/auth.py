@@ -32,13 +32,13 @@ class Gate:
     ``Authorization: Bearer KEY``.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, rates: Rates | None = None) -> None:
         self._app = app
         own = settings.host.lower()
         self._hosts = AllowedHosts(rules=(*settings.host_names.rules, *((own,) if own.strip(":0.") else ())))
-        self._rates = Rates()
         self._closed: Looks[None, bool] | None = None  # until the first request, when the parts are there
         self._callers: Looks[str, Caller | None] | None = None
+        self._rates = rates if rates is not None else Rates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):

@@ -31,6 +31,7 @@ class SearchOptions(In):
             rerank=self.rerank,
             filter=self.filter,
             min_version=self.min_version,
+            explain=self.trace,
         )
 
 
@@ -156,6 +157,20 @@ class NoteOut(Out):
     kept: bool
 
 
+class PassageNameOut(Out):
+    """What a passage is called: the ``ordinal``-th of its document, counted from 0."""
+
+    id: int
+    document_id: str
+    title: str
+    ordinal: int
+
+
+class RestsOnOut(PassageNameOut):
+    changed: bool
+    """Whether its document was written again since the note was taken; the passage itself stayed as it was."""
+
+
 class KeptNoteOut(Out):
     id: int
     query_id: str
@@ -163,6 +178,7 @@ class KeptNoteOut(Out):
     text: str
     version: int
     passage_ids: list[int]
+    passages: list[RestsOnOut]
     created_at: datetime
 
 
@@ -223,6 +239,8 @@ class QueryLogOut(Out):
 
 class QueryDetailOut(QueryLogOut):
     trace: dict[str, Any]
+    passages: list[PassageNameOut]
+    """Those that the trace speaks of, as far as they are there still."""
 
 
 class QueriesOut(Out):

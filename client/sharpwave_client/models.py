@@ -292,6 +292,16 @@ AnswerEvent: TypeAlias = Found | Note | Token | Answer
 """What a streamed answer tells: ``Found``, then ``Note`` and ``Token``, and the whole ``Answer`` in their place."""
 
 
+class PassageName(Model):
+    """What a passage is called; ``ordinal`` counts from 0, ``changed`` is told where a note rests on it."""
+
+    id: int
+    document_id: str
+    title: str
+    ordinal: int
+    changed: bool | None = None
+
+
 class KeptNote(Model):
     id: int
     query_id: str
@@ -299,6 +309,7 @@ class KeptNote(Model):
     text: str
     version: int
     passage_ids: tuple[int, ...]
+    passages: tuple[PassageName, ...] = ()
     created_at: datetime
 
 
@@ -316,6 +327,7 @@ class LoggedQuery(Model):
 
 class QueryDetail(LoggedQuery):
     trace: JsonObject
+    passages: tuple[PassageName, ...] = ()
 
 
 class Forgotten(Model):

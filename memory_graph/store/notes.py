@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select
+from sqlalchemy import Connection, Select, delete, exists, func, insert, select
 
 from memory_graph.errors import NotFound
 from memory_graph.store.rows import chunks
-from memory_graph.tables import collections, note_passages, notes, passages
+from memory_graph.tables import collections, documents, note_passages, notes, passages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +65,27 @@ def add_notes(connection: Connection, new: Sequence[NewNote]) -> int:
     return kept
 
 
-def list_notes(connection: Connection, collection_id: int, *, limit: int, before: int | None = None) -> list[KeptNote]:
-    """List the newest notes of a collection, of those older than ``before`` if that is given."""
+def list_notes(
+    connection: Connection,
+    collection_id: int,
+    *,
+    limit: int,
+    before: int | None = None,
+    changed: bool | None = None,
+) -> list[KeptNote]:
+    """List the newest notes of a collection, of those older than ``before`` if that is given.
+
+    ``changed`` narrows them to those of whose documents one was written again since, or to those of which none was.
+    """
     statement = select(notes).where(notes.c.collection_id == collection_id)
+    if changed is not None:
+        newer = exists().where(
+            note_passages.c.note_id == notes.c.id,
+            passages.c.id == note_passages.c.passage_id,
+            documents.c.id == passages.c.document_id,
+            documents.c.version > notes.c.version,
+        )
+        statement = statement.where(newer if changed else ~newer)
     if before is not None:
         statement = statement.where(notes.c.id < before)
     return _read(connection, statement.order_by(notes.c.id.desc()).limit(limit))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, insert, or_, select, update
 
 from memory_graph.errors import Conflict, NotFound
 from memory_graph.store.rows import chunks, now, older_than
@@ -67,7 +67,8 @@ class QueryFilter:
     """Which questions to list; what is None does not matter.
 
     ``answered`` says whether the memory knew, ``fallback`` whether anything was answered around; ``since`` is the first
-    moment that counts, ``until`` the first that does not.
+    moment that counts, ``until`` the first that does not; ``text`` stands in question or answer, whatever its case;
+    ``least_ms`` is how long the answer took at least, in milliseconds.
     """
 
     collection_id: int | None = None
@@ -82,6 +83,8 @@ class QueryFilter:
     """Whether anybody rated the answer."""
     document: str | None = None
     """The id of a document that the answer quotes."""
+    text: str = ""
+    least_ms: int | None = None
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
         """Yield what a row must meet."""
@@ -108,6 +111,11 @@ class QueryFilter:
             if self.collection_id is not None:
                 quoting = quoting.where(documents.c.collection_id == self.collection_id)
             yield queries.c.id.in_(quoting)
+        if self.text:
+            columns = queries.c.question, queries.c.answer
+            yield or_(*(column.icontains(self.text, autoescape=True) for column in columns))
+        if self.least_ms is not None:
+            yield queries.c.milliseconds >= self.least_ms
 
 
 def list_queries(
@@ -115,19 +123,29 @@ def list_queries(
     *,
     limit: int,
     after: tuple[datetime, str] | None = None,
+    after_found: bool | None = None,
     only: QueryFilter | None = None,
+    unanswered_first: bool = False,
 ) -> list[RowMapping]:
-    """List the newest questions, without their traces; ``after`` is the (created_at, id) of the last one seen."""
+    """List the newest questions, without their traces; ``after`` is the (created_at, id) of the last one seen.
+
+    With ``unanswered_first`` those that the memory could not answer come before the others; ``after_found`` says which
+    of them the last one seen was.
+    """
     columns = [column for column in queries.c if column.name != "trace"]
     statement = (
         select(*columns, collections.c.name.label("collection"))
         .join(collections, collections.c.id == queries.c.collection_id)
         .where(*(only or QueryFilter()).conditions())
-        .order_by(queries.c.created_at.desc(), queries.c.id)
+        .order_by(*([queries.c.found] if unanswered_first else []), queries.c.created_at.desc(), queries.c.id)
         .limit(limit)
     )
     if after is not None:
-        statement = statement.where(older_than(queries.c.created_at, queries.c.id, after))
+        following = older_than(queries.c.created_at, queries.c.id, after)
+        if unanswered_first:
+            following = and_(queries.c.found.is_(bool(after_found)), following)
+            following = following if after_found else or_(queries.c.found.is_(True), following)
+        statement = statement.where(following)
     return list(connection.execute(statement).mappings())
 
 

@@ -162,7 +162,8 @@ class Task:
     async def search_more(self, question: str, room: int) -> list[Hit]:
         """Search for another question, add up to ``room`` passages not seen before to the hits, and return them."""
         start = time.perf_counter()
-        found = await to_thread(self.searcher.search, self.collection, replace(self.request, query=question))
+        request = replace(self.request, query=question, explain=False)
+        found = await to_thread(self.searcher.search, self.collection, request)
         fresh = self.add_hits(found.hits, room)
         ms = (time.perf_counter() - start) * 1000
         self.tell("search", ms, question=question, found=len(found.hits), new=[hit.passage_id for hit in fresh])

@@ -8,9 +8,10 @@ from contextlib import aclosing
 from fastapi import APIRouter, Request, Response
 
 from retrieval.answer import Token
-from retrieval.ask import ask, begin, finish
+from retrieval.ask import ask
 from retrieval.strategies.task import Note, Task
 from service.access import ANSWERS, READS, Asking, Caller
+from service.answering import begin_answer, finish_answer
 from service.errors import problem_of_fault
 from service.events import event, event_stream
 from service.hanging_up import unless_gone
@@ -43,20 +44,11 @@ def search(collection: str, body: SearchIn, parts: Parts) -> SearchOut | Searche
 )
 async def query(collection: str, body: QueryIn, parts: Parts, request: Request, caller: Asking) -> QueryOut | Response:
     """Answer a question with citations. With `stream`: events `hits`, `note` …, `token` …, then `done` (or `error`)."""
-    params = answer_params(parts.settings, body.order)
     if body.stream:
         # The search comes before the stream begins, so that its errors still have a status of their own.
-        task = await begin(
-            parts.searcher,
-            parts.generator,
-            collection,
-            body.to_request(),
-            params,
-            body.strategy,
-            warm_start=body.warm_start,
-            streaming=True,
-        )
+        task = await begin_answer(collection, body, parts)
         return event_stream(_events(task, body, parts, caller))
+    params = answer_params(parts.settings, body.order)
     wanted, strategy, warm = body.to_request(), body.strategy, body.warm_start
     work = ask(parts.searcher, parts.generator, collection, wanted, params, strategy, warm_start=warm)
     with parts.keys.bill(caller) as bill:
@@ -73,16 +65,13 @@ async def _events(task: Task, body: QueryIn, parts: Services, caller: Caller) ->
     yield event("hits", hits)
     try:
         # Closed with its consumer, not when it is collected: the server must stop writing for a reader who went away.
-        with parts.keys.bill(caller) as bill:
-            async with aclosing(finish(task)) as events:
-                async for one in events:
-                    if isinstance(one, Token):
-                        yield event("token", {"text": one.text})
-                    elif isinstance(one, Note):
-                        yield event("note", NoteOut.model_validate(one).model_dump())
-                    else:
-                        bill.usage = one.usage
-                        query_id = parts.query_log.add(body.question, one)
-                        yield event("done", QueryOut.of(one, query_id, trace=body.trace).model_dump(mode="json"))
+        async with aclosing(finish_answer(task, body, parts, caller)) as pieces:
+            async for one in pieces:
+                if isinstance(one, Token):
+                    yield event("token", {"text": one.text})
+                elif isinstance(one, Note):
+                    yield event("note", NoteOut.model_validate(one).model_dump())
+                else:
+                    yield event("done", one.model_dump(mode="json"))
     except Exception as error:  # noqa: BLE001 - the status is sent already: an event is what is left to say it with
         yield event("error", problem_of_fault(error, "the stream of an answer"))

@@ -13,7 +13,9 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from service.access import Caller, Needs, get_caller
+from service.admission import Lines
 from service.dashboard.sessions import Sessions
+from service.rates import Rates
 from service.services import Services, get_services
 
 
@@ -52,6 +54,26 @@ class Desk:
         if session is None:
             raise SessionOver
         return session.caller
+
+    @property
+    def lines(self) -> Lines:
+        """The lines before the API."""
+        lines: Lines = self._host.state.lines
+        return lines
+
+    @property
+    def rates(self) -> Rates:
+        """How often keys may ask."""
+        rates: Rates = self._host.state.rates
+        return rates
+
+    async def check(self, endpoint: Callable[..., Any], **named: Any) -> Caller:
+        """Return who asks, after the checks of a route whose path names this. Errors: those of ``call``."""
+        caller = self.caller()
+        for dependant in find_route(endpoint).dependant.dependencies:
+            if isinstance(dependant.call, Needs):
+                await asyncio.to_thread(dependant.call.check, self.parts, caller, named)
+        return caller
 
     async def call(self, endpoint: Callable[..., Any], **given: Any) -> Any:
         """Return what a route answers, as an object of its schema; what is not given has the route's default.

@@ -1,134 +1,81 @@
-"""Why an answer came out as it did: a trace in words and tables, stage by stage."""
+"""Why an answer came out as it did: a trace in words, tables and a diagram of how the walk's mass flowed."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
+from nicegui import ui
 
-from service.dashboard.markup import link, number, table, url
+from service.dashboard.frame import section, show
+from service.dashboard.why_flow import Link, draw_sankey, find_links, tabulate
+from service.dashboard.why_names import Names
+from service.dashboard.why_reading import tell_calls, tell_notes, tell_order, tell_steps, tell_time
+from service.dashboard.why_search import tell_chains, tell_facts, tell_ranks, tell_reset
+from service.recall_schemas import QueryDetailOut
 
-SHOWN_SEEDS = 10
-Stage = Mapping[str, Any]
-Name = Callable[[int], Markup]
+FLOW_PX = 420
+"""Height of the diagram, more where it has many links."""
 
 
-def explain(trace: Mapping[str, Any], collection: str, titles: Mapping[int, str]) -> Markup:
-    """Return the parts of a trace that say why; ``titles`` names passages by id, as far as they are known."""
+def show_why(query: QueryDetailOut) -> None:
+    """Put on the page why a question was answered so."""
+    names = Names.of(query.collection, query.passages)
+    if query.trace.get("forgotten"):
+        show(Markup('<p class="empty">{}</p>').format("What this rested on was forgotten, and its words with it."))
+    links = find_links(_details(query.trace).get("flow", {}), names)
+    if links:
+        section("How the walk came to these passages")
+        _show_flow(links)
+    show(explain(query.trace, names))
 
-    def name(passage_id: int) -> Markup:
-        return link(titles.get(passage_id) or f"passage {passage_id}", url("c", collection, "passages", passage_id))
 
-    stages: list[Stage] = trace.get("stages", [])
-    detail = {stage["name"]: stage["detail"] for stage in stages}
+def explain(trace: Mapping[str, Any], names: Names) -> Markup:
+    """Return the parts of a trace that say why, those that it has."""
+    stages, detail, hits = trace.get("stages", []), _details(trace), trace.get("hits", [])
     parts = [
-        ("How the passages ranked", _ranks(trace.get("hits", []), detail, name)),
-        ("Phrases that the question names", _phrases(detail.get("walk", {}))),
-        ("Where the walk began", _seeds(detail.get("walk", {}), name)),
-        ("Chains that led from passage to passage", _chains(trace.get("hits", []), detail.get("chain", {}), name)),
-        ("The order that the model read", _order(trace.get("order", []), name)),
-        ("Time by stage", _stages(stages)),
+        ("How the passages ranked", tell_ranks(hits, detail, names)),
+        ("Facts near the question", tell_facts(detail.get("facts", {}))),
+        ("Where the walk began", tell_reset(detail.get("walk", {}), names)),
+        ("Chains that led from passage to passage", tell_chains(hits, detail.get("chain", {}), names)),
+        ("How it was read", tell_steps(stages, names)),
+        ("Notes as they grew", tell_notes(trace.get("notes", []), stages, names)),
+        ("The order that the model read", tell_order(trace.get("order", []), names)),
+        ("What the model was asked", tell_calls(stages)),
+        ("What was answered around", _fall_back(trace.get("fallback_reason"))),
+        ("Time by stage", tell_time(stages)),
     ]
     return Markup("").join(Markup("<h2>{}</h2>{}").format(title, html) for title, html in parts if html)
 
 
-def seen_passages(trace: Mapping[str, Any]) -> list[int]:
-    """Return the ids of the passages that an explanation names, the hits first."""
-    detail = {stage["name"]: stage["detail"] for stage in trace.get("stages", [])}
-    hits = [hit["passage_id"] for hit in trace.get("hits", [])]
-    seeds = [seed["passage_id"] for seed in detail.get("walk", {}).get("seeds", [])[:SHOWN_SEEDS]]
-    leads = [
-        chain["from_passage_id"] for chain in detail.get("chain", {}).get("chains", []) if chain["passage_id"] in hits
-    ]
-    return list(dict.fromkeys([*hits, *trace.get("order", []), *seeds, *leads]))
-
-
-def _ranks(hits: Sequence[Mapping[str, Any]], detail: Mapping[str, Any], name: Name) -> Markup:
-    """Put the place of each hit beside those that it had by vector and by words alone."""
-    dense = _places(detail.get("dense", {}).get("best", []))
-    lexical = _places(detail.get("lexical", {}).get("best", []))
-    rows = [
-        (
-            number(hit["rank"]),
-            name(hit["passage_id"]),
-            number(float(hit["score"])),
-            _place(dense, hit["passage_id"]),
-            _place(lexical, hit["passage_id"]),
+def _show_flow(links: Sequence[Link]) -> None:
+    options, addresses = draw_sankey(links)
+    show(
+        Markup('<p class="lead">{}</p>').format(
+            "Left: where the walk began. Middle: names that its mass went through. Right: the passages it came to. "
+            "Choose a name or a passage to look at it."
         )
-        for hit in hits
-    ]
-    columns = ("Rank#", "Passage", "Score#", "By vector#", "By words#")
-    return table("How the passages ranked", columns, rows, empty="Nothing was found.")
-
-
-def _phrases(walk: Mapping[str, Any]) -> Markup:
-    rows = [(one["phrase"], _share(one["reset"])) for one in walk.get("phrases", [])]
-    empty = "None that the memory knows: the walk began at passages alone."
-    return (
-        table("Phrases of the question", ("Phrase", "Of the walk's mass#"), rows, empty=empty) if walk else Markup("")
     )
+    with ui.element("div").classes("flow").props('role="region" tabindex="0" aria-label="Diagram of the walk"'):
+        chart = ui.echart(options, renderer="svg").style(f"height:{max(FLOW_PX, 9 * len(links))}px")
+        chart.props('role="img" aria-label="Flow of the walk\'s mass; the table below says the same"')
+
+    def follow(place: int | None, kind: str) -> None:
+        if kind == "node" and place is not None and place < len(addresses) and addresses[place]:
+            ui.navigate.to(addresses[place])
+
+    chart.on_point_click(lambda event: follow(event.data_index, event.data_type))
+    show(Markup("<details><summary>The same as a table</summary>{}</details>").format(tabulate(links)))
 
 
-def _seeds(walk: Mapping[str, Any], name: Name) -> Markup:
-    rows = [
-        (
-            name(one["passage_id"]),
-            number(round(100 * float(one["similarity"]), 1), "%"),
-            number(round(100 * float(one["lexical"]), 1), "%"),
-            _share(one["reset"]),
-        )
-        for one in walk.get("seeds", [])[:SHOWN_SEEDS]
-    ]
-    columns = ("Passage", "Similarity#", "Words#", "Of the walk's mass#")
-    return table("Where the walk began", columns, rows) if rows else Markup("")
+def _details(trace: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the details of the stages by name; of a name that comes again, the first."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for stage in trace.get("stages", ()):
+        found.setdefault(stage["name"], stage["detail"])
+    return found
 
 
-def _chains(hits: Sequence[Mapping[str, Any]], chain: Mapping[str, Any], name: Name) -> Markup:
-    shown = {hit["passage_id"] for hit in hits}
-    rows = [
-        (name(one["from_passage_id"]), f"{one['phrase']} ({one['over']})", name(one["passage_id"]))
-        for one in chain.get("chains", [])
-        if one["passage_id"] in shown
-    ]
-    return table("Chains", ("From", "Through the phrase", "To"), rows) if rows else Markup("")
-
-
-def _order(order: Sequence[int], name: Name) -> Markup:
-    if not order:
-        return Markup("")
-    return Markup("<ol>{}</ol>").format(Markup("").join(Markup("<li>{}</li>").format(name(one)) for one in order))
-
-
-def _stages(stages: Sequence[Stage]) -> Markup:
-    whole = sum(float(stage["ms"]) for stage in stages) or 1.0
-    rows = [
-        (stage["name"], number(float(stage["ms"]), "ms"), _bar(float(stage["ms"]) / whole), _raw(stage["detail"]))
-        for stage in stages
-    ]
-    return table("Time by stage", ("Stage", "Time#", "Share", "All that it noted"), rows, empty="No trace was kept.")
-
-
-def _places(best: Sequence[Mapping[str, Any]]) -> dict[int, int]:
-    return {one["passage_id"]: place for place, one in enumerate(best, start=1)}
-
-
-def _place(places: Mapping[int, int], passage_id: int) -> Markup:
-    """Return a place, or that it was below the last one that the trace holds."""
-    return number(places[passage_id]) if passage_id in places else Markup("{}").format(f"below {len(places)}")
-
-
-def _share(mass: float) -> Markup:
-    return _bar(mass) + number(round(100 * mass, 1), "%")
-
-
-def _bar(share: float) -> Markup:
-    return Markup('<div class="bar" aria-hidden="true"><span style="width:{:.1f}%"></span></div>').format(100 * share)
-
-
-def _raw(detail: Mapping[str, Any]) -> Markup:
-    if not detail:
-        return Markup("")
-    text = json.dumps(detail, ensure_ascii=False, indent=1, default=str)
-    return Markup("<details><summary>Show</summary><pre>{}</pre></details>").format(text)
+def _fall_back(reason: str | None) -> Markup:
+    return Markup("<p>{}</p>").format(reason) if reason else Markup("")

@@ -2,6 +2,30 @@
 
 from __future__ import annotations
 
-from service.dashboard.pages import ask, document, documents, jobs, keys, notes, overview, passages, questions, settings
+from service.dashboard.pages import (
+    ask,
+    compare,
+    document,
+    documents,
+    jobs,
+    keys,
+    notes,
+    overview,
+    passages,
+    questions,
+    settings,
+)
 
-__all__ = ["ask", "document", "documents", "jobs", "keys", "notes", "overview", "passages", "questions", "settings"]
+__all__ = [
+    "ask",
+    "compare",
+    "document",
+    "documents",
+    "jobs",
+    "keys",
+    "notes",
+    "overview",
+    "passages",
+    "questions",
+    "settings",
+]

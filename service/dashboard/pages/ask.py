@@ -1,122 +1,100 @@
-"""Ask: a question, its answer as it comes, with the passages beside it."""
+"""Ask: a question, its answer as it comes, with the passages beside it, and why it came out so."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import aclosing
-from typing import get_args
+import asyncio
 
 from markupsafe import Markup
 from nicegui import ui
 
-from memory_graph.types import Citation
-from retrieval.answer import Token
-from retrieval.ask import Asked, begin, finish
-from retrieval.search import Mode
-from retrieval.strategies.task import Note, Strategy
-from service.access import check_quota
+from service.api import queries
+from service.dashboard.answers import Writing, draw_facts, show_passages
+from service.dashboard.ask_options import Options, to_address
+from service.dashboard.asking import ask as ask_memory
 from service.dashboard.desk import Desk
-from service.dashboard.frame import heading, page, show, told
-from service.dashboard.markup import badge, facts, link, number, url
-from service.recall_schemas import HitOut, QueryIn
-from service.wiring import answer_params
-
-MODES: tuple[Mode, ...] = get_args(Mode)
-STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+from service.dashboard.feedback import Feedback
+from service.dashboard.frame import heading, page, section, show, told
+from service.dashboard.markup import link, url
+from service.dashboard.why import show_why
+from service.recall_schemas import QueryDetailOut, QueryIn
 
 
 @page("/c/{collection}/ask", "Ask")
-async def ask_page(desk: Desk, collection: str, q: str = "", mode: str = "graph", strategy: str = "direct") -> None:
-    """Take a question, show its answer as it is written, and what it rests on."""
-    heading("Ask", f"A question to the collection {collection}.")
+async def ask_page(
+    desk: Desk,
+    collection: str,
+    q: str = "",
+    mode: str = "",
+    strategy: str = "",
+    rerank: str = "",
+    order: str = "",
+    top_k: str = "",
+    filter: str = "",
+    warm_start: str = "",
+) -> None:
+    """Take a question, show its answer as it is written, what it rests on, and why it came out so."""
+    compare = link("Compare two ways of asking", url("c", collection, "compare", q=q))
+    heading("Ask", Markup("A question to the collection {}. {}").format(collection, compare))
     with ui.row().classes("ask"):
         question = ui.input("Question", value=q).classes("wide").props("outlined clearable")
-        modes = _choose("Mode", MODES, mode)
-        ways = _choose("Strategy", STRATEGIES, strategy)
         go = ui.button("Ask", icon="send")
-    answer = ui.label().classes("answer").props('role="status" aria-live="polite"')
+        stop = ui.button("Stop", icon="stop", color="negative")
+    stop.visible = False
+    fields = {"mode": mode, "strategy": strategy, "rerank": rerank, "order": order, "top_k": top_k}
+    options = Options(fields | {"filter": filter, "warm_start": warm_start})
+    with ui.element("div").classes("beside"):
+        with ui.column():
+            writing = Writing()
+            under = ui.column()
+        passages = ui.column()
     below = ui.column()
+    work: asyncio.Task[object] | None = None
 
     async def ask() -> None:
-        below.clear()
-        answer.text = "Asking …"
-        go.disable()
+        nonlocal work
+        if work is not None:
+            return
+        work = asyncio.current_task()
+        for part in (under, passages, below):
+            part.clear()
+        writing.say("Asking …")
+        go.visible, stop.visible = False, True
+        answered = False
         try:
             async with told("answering a question"):
-                body = QueryIn(question=question.value or "", mode=modes.value, strategy=ways.value)
-                here = url("c", collection, "ask", q=body.question, mode=body.mode, strategy=body.strategy)
-                ui.navigate.history.replace(here)
+                body = options.to_body(question.value or "")
+                ui.navigate.history.replace(url("c", collection, "ask", **to_address(body)))
                 await run(body)
+                answered = True
+        except asyncio.CancelledError:
+            with under:
+                show(Markup('<p class="empty">{}</p>').format("Stopped. Nothing of this question was kept."))
         finally:
-            go.enable()
-            if answer.text == "Asking …":  # it went wrong, and that was said
-                answer.text = ""
+            work = None
+            go.visible, stop.visible = True, False
+            if not answered:  # it went wrong, and that was said
+                writing.say("")
 
     async def run(body: QueryIn) -> None:
-        caller, parts = desk.caller(), desk.parts
-        caller.check("read", collection=collection)
-        check_quota(caller)
-        params = answer_params(parts.settings, body.order)
-        task = await begin(
-            parts.searcher, parts.generator, collection, body.to_request(), params, body.strategy, streaming=True
-        )
-        said = ""
-        with parts.keys.bill(caller) as bill:
-            async with aclosing(finish(task)) as stream:
-                async for event in stream:
-                    if isinstance(event, Token):
-                        said += event.text
-                        answer.text = said
-                    elif isinstance(event, Note):
-                        answer.text = f"Noted: {event.text}"
-                    else:
-                        bill.usage = event.usage
-                        query_id = parts.query_log.add(body.question, event)
-                        answer.text = event.answer.text
-                        with below:
-                            _explain(collection, event, query_id)
+        answer = await writing.follow(ask_memory(desk, collection, body))
+        detail: QueryDetailOut = await desk.call(queries.show, query_id=answer.query_id)
+        with under:
+            show(draw_facts(answer))
+            section("Was it right?")
+            Feedback(desk, answer.query_id)
+        with passages:
+            section("Passages")
+            show_passages(collection, answer)
+        with below:
+            show_why(detail)
+
+    def cancel() -> None:
+        if work is not None:
+            work.cancel()
 
     go.on_click(ask)
+    stop.on_click(cancel)
     question.on("keydown.enter", ask)
+    ui.context.client.on_delete(cancel)  # nobody reads it any more
     if q:
         ui.timer(0.1, ask, once=True)
-
-
-def _choose(label: str, options: Sequence[str], value: str) -> ui.select:
-    known = value if value in options else options[0]
-    return ui.select(list(options), value=known, label=label).props("outlined").classes("choice")
-
-
-def _explain(collection: str, asked: Asked, query_id: str) -> None:
-    cited = {citation.passage_id: citation for citation in asked.answer.citations}
-    show(
-        facts(
-            {
-                "Outcome": badge("answered", "good") if asked.answer.found else badge("not in memory", "bad"),
-                "Time": number(asked.timings_ms["total"], "ms"),
-                "Tokens": number(asked.usage.prompt_tokens + asked.usage.completion_tokens, "tokens"),
-                "Fallback": asked.fallback_reason or "none",
-                "Trace": link("Why this answer", url("questions", query_id)),
-            }
-        )
-    )
-    show(Markup("<h2>Passages</h2>"))
-    show(Markup("").join(_draw(collection, HitOut.of(hit), cited.get(hit.passage_id)) for hit in asked.found.hits))
-
-
-def _draw(collection: str, hit: HitOut, citation: Citation | None) -> Markup:
-    text = Markup("{}").format(hit.text)
-    if citation is not None:
-        quote = Markup("{}").format(citation.quote)
-        text = Markup(str(text).replace(str(quote), f"<mark>{quote}</mark>", 1))
-    return Markup(
-        '<article class="passage{}"><header><span>{}</span><span>{}</span>'
-        '<span class="number">score {:.4f}</span>{}</header><div class="text">{}</div></article>'
-    ).format(
-        " cited" if citation else "",
-        f"{hit.rank}.",
-        link(hit.title or hit.document_id, url("c", collection, "documents", hit.document_id)),
-        hit.score,
-        badge(f"cited [{citation.n}]", "good") if citation else "",
-        text,
-    )

@@ -1,4 +1,4 @@
-"""Notes that were kept while questions were answered, and what they rest on."""
+"""Notes that were kept while questions were answered, what they rest on, and whether that changed around it."""
 
 from __future__ import annotations
 
@@ -7,29 +7,65 @@ from markupsafe import Markup
 from service.api import notes
 from service.dashboard.desk import Desk
 from service.dashboard.frame import heading, page, show
-from service.dashboard.markup import link, moment, number, pager, table, url
-from service.recall_schemas import KeptNotesOut
+from service.dashboard.markup import badge, link, moment, number, pager, table, url
+from service.dashboard.why_names import call
+from service.recall_schemas import KeptNoteOut, KeptNotesOut, RestsOnOut
 
 PAGE = 50
+SHOWN = {"": ("All notes", None), "yes": ("Whose documents changed since", True), "no": ("As they were", False)}
 
 
 @page("/c/{collection}/notes", "Notes")
-async def kept_notes(desk: Desk, collection: str, cursor: str | None = None) -> None:
+async def kept_notes(desk: Desk, collection: str, changed: str = "", cursor: str = "") -> None:
     """Show the kept notes, newest first."""
-    heading("Notes", "Kept by the strategy notes. A note goes with the passages that it rests on.")
-    found: KeptNotesOut = await desk.call(notes.list_kept, collection=collection, limit=PAGE, cursor=cursor)
+    heading(
+        "Notes",
+        "Kept by the strategy notes. When a passage that a note rests on is changed or forgotten, the note goes in the "
+        "same commit: what is here rests on passages that stand as they were read.",
+    )
+    chosen = changed if changed in SHOWN else ""
+    show(_draw_choice(collection, chosen))
+    found: KeptNotesOut = await desk.call(
+        notes.list_kept, collection=collection, limit=PAGE, cursor=cursor or None, changed=SHOWN[chosen][1]
+    )
     rows = [
         (
-            note.text,
+            Markup('<div class="noted">{}</div>').format(note.text),
             link(note.question, url("questions", note.query_id)),
-            Markup(", ").join(link(one, url("c", collection, "passages", one)) for one in note.passage_ids),
+            _draw_state(note),
+            Markup("<br>").join(_draw_passage(collection, one) for one in note.passages),
             number(note.version),
             moment(note.created_at),
         )
         for note in found.notes
     ]
-    columns = ("Note", "Taken for", "Rests on passages", "Version#", "When")
-    show(table("Notes", columns, rows, empty="No notes yet. Ask a question with the strategy notes."))
-    here = url("c", collection, "notes")
-    older = url("c", collection, "notes", cursor=found.next_cursor) if found.next_cursor else None
-    show(pager(older, here if cursor else None))
+    empty = "No note is like that." if chosen else "No notes yet. Ask a question with the strategy notes."
+    columns = ("Note", "Taken for", "Its documents", "Rests on passages", "Version#", "When")
+    show(table("Notes", columns, rows, empty=empty))
+    following = url("c", collection, "notes", changed=chosen, cursor=found.next_cursor) if found.next_cursor else None
+    show(pager(following, url("c", collection, "notes", changed=chosen) if cursor else None))
+
+
+def _draw_choice(collection: str, chosen: str) -> Markup:
+    links = (
+        Markup('<a href="{}"{}>{}</a>').format(
+            url("c", collection, "notes", changed=value),
+            Markup(' aria-current="true"') if value == chosen else "",
+            text,
+        )
+        for value, (text, _) in SHOWN.items()
+    )
+    return Markup('<nav class="choices" aria-label="Which notes">{}</nav>').format(Markup("").join(links))
+
+
+def _draw_state(note: KeptNoteOut) -> Markup:
+    if any(one.changed for one in note.passages):
+        return badge("changed since", "busy")
+    return badge("as they were", "good")
+
+
+def _draw_passage(collection: str, passage: RestsOnOut) -> Markup:
+    named = link(call(passage), url("c", collection, "passages", passage.id))
+    if not passage.changed:
+        return named
+    return named + Markup(' <span class="faint">{}</span>').format("other parts of its document changed since")

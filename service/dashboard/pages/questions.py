@@ -1,53 +1,157 @@
-"""The log of questions, and the trace of one: what each stage of it did."""
+"""The log of questions with its filters, and one of them: its answer, what was said of it, and why it came out so."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import json
+from typing import Annotated, Any
 
+from fastapi import Query
 from markupsafe import Markup
+from nicegui import ui
 
-from memory_graph.errors import NotFound
-from service.api import passages, queries
+from memory_graph.errors import InvalidInput
+from service.api import collections, queries
+from service.dashboard.answers import draw_answer, draw_outcome
 from service.dashboard.desk import Desk
-from service.dashboard.frame import heading, page, show
-from service.dashboard.markup import badge, facts, link, moment, number, table, url
-from service.dashboard.why import explain, seen_passages
-from service.learning_schemas import PassageDetailOut
-from service.recall_schemas import QueriesOut, QueryDetailOut
+from service.dashboard.feedback import Feedback
+from service.dashboard.frame import heading, page, section, show, told
+from service.dashboard.markup import badge, facts, link, moment, number, pager, table, url
+from service.dashboard.question_filters import QuestionFilters, draw_filters
+from service.dashboard.why import show_why
+from service.dashboard.why_names import Names
+from service.recall_schemas import QueriesOut, QueryDetailOut, QueryLogOut
+
+PAGE = 50
+MOST_EXPORTED = 1_000
+MOST_ANSWER_CHARS = 160
 
 
 @page("/questions", "Questions")
-async def all_questions(desk: Desk) -> None:
-    """Show the newest questions."""
+async def all_questions(
+    desk: Desk,
+    q: str = "",
+    of: Annotated[str, Query(alias="collection")] = "",  # by another name: the page is not one of a collection
+    outcome: str = "",
+    rated: str = "",
+    fallback: str = "",
+    since: str = "",
+    until: str = "",
+    least_ms: str = "",
+    order: str = "",
+    cursor: str = "",
+) -> None:
+    """Show the questions that were asked, a page at a time, narrowed down as the address says."""
     heading("Questions", "What was asked, and whether the memory could answer.")
-    found: QueriesOut = await desk.call(queries.list_newest, limit=100)
-    rows = [
-        (
-            link(one.question, url("questions", one.id)),
-            one.collection,
-            badge("answered", "good") if one.found else badge("not in memory", "bad"),
-            one.answer,
-            number(one.milliseconds, "ms"),
-            one.fallback_reason or "",
-            moment(one.created_at),
-        )
-        for one in found.queries
-    ]
-    columns = ("Question", "Collection", "Outcome", "Answer", "Time#", "Fallback", "When")
-    show(table("Questions", columns, rows, empty="Nobody has asked anything yet."))
+    chosen = QuestionFilters(
+        q=q,
+        collection=of,
+        outcome=outcome,
+        rated=rated,
+        fallback=fallback,
+        since=since,
+        until=until,
+        least_ms=least_ms,
+        order=order,
+    )
+    known = await desk.call(collections.list_all)
+    show(draw_filters(chosen, [one.name for one in known.collections]))
+    try:
+        asked = chosen.to_query()
+    except InvalidInput as error:
+        show(Markup('<p class="empty" role="alert">{}</p>').format(error.message))
+        return
+    found: QueriesOut = await desk.call(queries.list_newest, **asked, limit=PAGE, cursor=cursor or None)
+    empty = "Nobody has asked anything yet." if chosen.is_empty else "No question is like that."
+    columns = ("Question", "Collection", "Outcome", "Rating", "Answer", "Time#", "Fallback")
+    show(table("Questions", columns, [_draw(one) for one in found.queries], empty=empty))
+    following = chosen.url(cursor=found.next_cursor) if found.next_cursor else None
+    show(pager(following, chosen.url() if cursor else None))
+    if found.queries:
+        _offer_export(desk, asked)
+
+
+def _draw(one: QueryLogOut) -> tuple[object, ...]:
+    return (
+        Markup('<div class="asked">{}<div class="faint">{}</div></div>').format(
+            link(one.question, url("questions", one.id)), moment(one.created_at)
+        ),
+        one.collection,
+        draw_outcome(one.found),
+        _draw_rating(one),
+        Markup('<div class="asked">{}</div>').format(_cut(one.answer)),
+        number(one.milliseconds, "ms"),
+        Markup('<div class="fallback">{}</div>').format(
+            (one.fallback_reason or "").partition(":")[0].replace("_", " ")
+        ),
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_ANSWER_CHARS else f"{text[: MOST_ANSWER_CHARS - 1]}…"
+
+
+def _draw_rating(one: QueryLogOut) -> Markup:
+    if one.rating is None:
+        return Markup("")
+    said = badge("right", "good") if one.rating > 0 else badge("wrong", "bad")
+    words = [one.comment, f"right: {one.correct_answer}" if one.correct_answer else None]
+    return said + Markup("").join(Markup('<div class="faint">{}</div>').format(text) for text in words if text)
+
+
+def _offer_export(desk: Desk, asked: dict[str, Any]) -> None:
+    """Offer the rated ones of these questions as the file that evaluation reads."""
+
+    async def download() -> None:
+        async with told("writing questions for evaluation"):
+            lines = await _write_lines(desk, asked)
+            if not lines:
+                raise InvalidInput("rated", "none of these questions has a rating that tells the right answer")
+            ui.download.content("\n".join(lines) + "\n", "questions.jsonl", "application/jsonl")
+
+    with ui.row():
+        ui.button("Rated ones for evaluation", icon="download", on_click=download)
+
+
+async def _write_lines(desk: Desk, asked: dict[str, Any]) -> list[str]:
+    """Return lines of ``questions.jsonl``: those rated up with their answer, those rated down with the right one."""
+    lines: list[str] = []
+    cursor: str | None = None
+    while len(lines) < MOST_EXPORTED:
+        query = {"rated": True, **asked}
+        found: QueriesOut = await desk.call(queries.list_newest, **query, limit=PAGE, cursor=cursor)
+        for one in found.queries:
+            answer = one.answer if one.rating == 1 and one.found else one.correct_answer
+            if one.rating is not None and answer:
+                gold = await _cited_documents(desk, one.id) if one.rating == 1 else []
+                line = {"id": one.id, "question": one.question, "answers": [answer], "gold_ids": gold, "type": "asked"}
+                lines.append(json.dumps(line, ensure_ascii=False))
+        cursor = found.next_cursor
+        if cursor is None:
+            break
+    return lines[:MOST_EXPORTED]
+
+
+async def _cited_documents(desk: Desk, query_id: str) -> list[str]:
+    detail: QueryDetailOut = await desk.call(queries.show, query_id=query_id)
+    document_of = {hit["passage_id"]: hit["document_id"] for hit in detail.trace.get("hits", ())}
+    cited = (document_of.get(one["passage_id"]) for one in detail.trace.get("citations", ()))
+    return list(dict.fromkeys(one for one in cited if one))
 
 
 @page("/questions/{query_id}", "Question")
 async def one_question(desk: Desk, query_id: str) -> None:
-    """Show a question with its answer and its trace."""
+    """Show a question with its answer, what was said of it, and its trace."""
     found: QueryDetailOut = await desk.call(queries.show, query_id=query_id)
     heading(found.question, link("All questions", url("questions")))
-    show(Markup('<p class="answer">{}</p>').format(found.answer))
+    citations = found.trace.get("citations", [])
+    show(Markup('<p class="answer">{}</p>').format(draw_answer(found.answer, citations, "q")))
+    show(_draw_quotes(found, citations))
     show(
         facts(
             {
                 "Collection": link(found.collection, url("c", found.collection, "documents")),
-                "Outcome": badge("answered", "good") if found.found else badge("not in memory", "bad"),
+                "Outcome": draw_outcome(found.found),
+                "Strategy": found.trace.get("strategy", "not known"),
                 "Time": number(found.milliseconds, "ms"),
                 "Version": number(found.version),
                 "Fallback": found.fallback_reason or "none",
@@ -55,16 +159,19 @@ async def one_question(desk: Desk, query_id: str) -> None:
             }
         )
     )
-    show(explain(found.trace, found.collection, await _name_passages(desk, found)))
+    section("Was it right?")
+    words = not found.trace.get("forgotten")
+    Feedback(desk, found.id, found.rating, found.comment, found.correct_answer, takes_words=words)
+    show_why(found)
 
 
-async def _name_passages(desk: Desk, query: QueryDetailOut) -> dict[int, str]:
-    """Return the titles of the passages that the explanation names; what was forgotten since has none."""
-    titles = {}
-    for passage_id in seen_passages(query.trace):
-        with suppress(NotFound):
-            passage: PassageDetailOut = await desk.call(
-                passages.show, collection=query.collection, passage_id=passage_id
-            )
-            titles[passage_id] = f"{passage.title or passage.document_id}, {passage.ordinal + 1}"
-    return titles
+def _draw_quotes(found: QueryDetailOut, citations: list[dict[str, Any]]) -> Markup:
+    """Return what the answer quotes, each with the passage that it stands in."""
+    names = Names.of(found.collection, found.passages)
+    lines = Markup("").join(
+        Markup('<li id="q{}"><blockquote>{}</blockquote><span class="faint">[{}]</span> {}</li>').format(
+            one["passage_id"], one["quote"], one["n"], names.passage(one["passage_id"])
+        )
+        for one in citations
+    )
+    return Markup('<ul class="quotes">{}</ul>').format(lines) if lines else Markup("")

@@ -22,6 +22,7 @@ PAGES = {
     "documents": "/admin/c/default/documents",
     "document": "/admin/c/default/documents/drummoyle-cake",
     "ask": "/admin/c/default/ask",
+    "compare": "/admin/c/default/compare",
     "notes": "/admin/c/default/notes",
     "questions": "/admin/questions",
     "jobs": "/admin/jobs",

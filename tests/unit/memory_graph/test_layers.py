@@ -25,7 +25,7 @@ def _imported(source: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("kernel", ["growing", "edges", "graph", "push", "walk", "synonymy"])
+@pytest.mark.parametrize("kernel", ["growing", "edges", "graph", "push", "walk", "flow", "synonymy"])
 def test_a_kernel_imports_only_arrays(kernel: str) -> None:
     imported = _imported((REPOSITORY / "memory_graph" / f"{kernel}.py").read_text())
     assert "numpy" in imported

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from memory_graph.database import Database
 from memory_graph.errors import NotFound
 from memory_graph.store.notes import NewNote, add_notes, forget_note, list_notes
+from memory_graph.store.passage_names import name_passages
 from memory_graph.store.rows import now
 from memory_graph.tables import note_passages, passages
 from tests.unit.factories import commit_documents, forget_document, learn_document, new_collection
@@ -104,3 +105,17 @@ def test_one_note_is_forgotten_and_its_passages_stay(database: Database, cid: in
     other = new_collection(database, "other").id
     with pytest.raises(NotFound), database.write() as connection:
         forget_note(connection, other, list_notes(connection, cid, limit=1)[0].id)
+
+
+def test_notes_are_told_apart_by_whether_their_documents_changed(database: Database, cid: int) -> None:
+    ada, bram, _ = _passages(database, cid)
+    _keep(database, _note(cid, "ada", ada), _note(cid, "both", ada, bram))
+    # Of bram's document another part is new: the passage stays, and so does what rests on it.
+    commit_documents(database, cid, learn_document("bram", "bram likes tea.", "bram rows."))
+    assert _passages(database, cid)[:2] == [ada, bram]
+    with database.read() as connection:
+        assert [one.text for one in list_notes(connection, cid, limit=9, changed=True)] == ["both"]
+        assert [one.text for one in list_notes(connection, cid, limit=9, changed=False)] == ["ada"]
+        names = name_passages(connection, cid, [bram, ada, 99, bram])
+    assert [(one["document_id"], one["ordinal"]) for one in names.values()] == [("bram", 0), ("ada", 0)]
+    assert [one["document_version"] for one in names.values()] == [2, 1]

@@ -132,6 +132,8 @@ def test_the_trace_says_what_was_kept_and_what_it_cost(database: Database, threa
     found = _search(database, thread, json.dumps({"facts": [1, 9]}))
     detail = _detail(found)
     assert len(detail["facts"]) == 1
+    assert len(detail["dropped"]) == 2
+    assert all(one["fact"] and one["similarity"] <= detail["facts"][0]["similarity"] for one in detail["dropped"])
     said = detail["filter"]
     assert (said["shown"], said["kept"], said["out_of_range"]) == (3, 1, 1)
     assert said["tokens"]["calls"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from threading import Event, Thread
 from typing import Any
@@ -198,6 +199,31 @@ def test_a_trace_says_what_each_stage_did(searcher: Searcher) -> None:
     assert [one["phrase"] for one in stages["walk"].detail["phrases"]] == ["Ada Quill"]
     assert stages["walk"].detail["damping"] == GraphParams().walk.damping
     assert set(found.timings_ms) == {*stages, "total"}
+
+
+@pytest.mark.usefixtures("cid")
+def test_a_trace_tells_how_the_mass_came_to_the_hits_where_that_is_asked_for(searcher: Searcher) -> None:
+    plain, found = _search(searcher, "Ada Quill"), _search(searcher, "Ada Quill", explain=True)
+    assert "flow" not in plain.timings_ms
+    assert [(hit.passage_id, hit.score) for hit in plain.hits] == [(hit.passage_id, hit.score) for hit in found.hits]
+    (flow,) = [stage.detail for stage in found.stages if stage.name == "flow"]
+    (walk,) = [stage.detail for stage in found.stages if stage.name == "walk"]
+    assert [one["passage_id"] for one in flow["places"]] == [hit.passage_id for hit in found.hits]
+    assert {1} <= {one["dense"] for one in flow["places"]} <= {None, *range(1, 6)}
+    (name,) = [one for one in flow["phrases"] if one["phrase"] == "Ada Quill"]
+    assert name["reset"] > 0.25 * walk["phrases"][0]["reset"]
+    for one in (*flow["hits"], *flow["phrases"]):
+        parts = one["reset"] + one["other"] + sum(part["mass"] for part in one["from"])
+        assert parts == pytest.approx(one["mass"], rel=1e-3, abs=walk["residual"])
+    fed = {part["phrase_id"] for hit in flow["hits"] for part in hit["from"]}
+    assert fed == {one["phrase_id"] for one in flow["phrases"]}
+    assert json.loads(json.dumps(flow)) == flow
+
+
+@pytest.mark.usefixtures("cid")
+def test_a_question_without_a_walk_has_no_flow(searcher: Searcher) -> None:
+    for mode in ("dense", "hybrid"):
+        assert "flow" not in _search(searcher, "Ada Quill", mode=mode, explain=True).timings_ms
 
 
 @pytest.mark.usefixtures("cid")

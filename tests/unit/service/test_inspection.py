@@ -300,6 +300,69 @@ def test_feedback_is_shown_listed_and_replaced(memory: Client) -> None:
     assert memory.client.get("/v1/queries?rating=3").status_code == 422
 
 
+def test_questions_are_found_by_their_words_and_their_time(memory: Client) -> None:
+    path = f"/v1/collections/{memory.name}/query"
+    ids = [
+        memory.client.post(path, json={"question": one}).json()["query_id"] for one in ("Who is 100% ÉMILE?", "Who?")
+    ]
+
+    def listed(**query: Any) -> list[str]:
+        asked = {"collection": memory.name, **query}
+        response = memory.client.get("/v1/queries", params=asked)
+        assert response.status_code == 200, response.text
+        return [one["id"] for one in response.json()["queries"]]
+
+    assert listed(q="WHO IS") == [ids[0]]
+    assert listed(q="100% É") == [ids[0]]
+    assert listed(q="1%o") == []  # no pattern, but what stands there
+    assert set(listed(least_ms=0)) >= set(ids)
+    assert listed(least_ms=10**9) == []
+    for wrong in ({"least_ms": -1}, {"least_ms": "x"}, {"order": "oldest"}, {"q": "x" * 1001}):
+        assert memory.client.get("/v1/queries", params=wrong).status_code == 422
+
+
+def test_unanswered_questions_come_first_page_by_page(memory: Client) -> None:
+    path = f"/v1/collections/{memory.name}/query"
+    for number in range(3):
+        memory.client.post(path, json={"question": f"Who likes Tessaly, {number}?"})
+        memory.client.post(path, json={"question": f"zzzz {number}", "filter": {"source": "nowhere"}})
+    asked = {"collection": memory.name, "order": "unanswered_first"}
+    whole = memory.client.get("/v1/queries", params={**asked, "limit": 1000}).json()["queries"]
+    found = [one["found"] for one in whole]
+    assert found == sorted(found)
+    assert found.count(False) >= 3
+    assert True in found
+    for outcome in (False, True):
+        moments = [one["created_at"] for one in whole if one["found"] is outcome]
+        assert moments == sorted(moments, reverse=True)
+    pages, cursor = [], None
+    while True:
+        page = memory.client.get("/v1/queries", params={**asked, "limit": 2, **({"cursor": cursor} if cursor else {})})
+        assert page.status_code == 200, page.text
+        pages += page.json()["queries"]
+        cursor = page.json()["next_cursor"]
+        if cursor is None:
+            break
+        other = memory.client.get("/v1/queries", params={"cursor": cursor})  # of the other order
+        assert (other.status_code, other.json()["field"]) == (422, "cursor")
+    assert [one["id"] for one in pages] == [one["id"] for one in whole]
+
+
+def test_a_question_names_the_passages_of_its_trace(memory: Client) -> None:
+    ask = memory.client.post(f"/v1/collections/{memory.name}/query", json={"question": "Who likes Tessaly?"}).json()
+    shown = memory.client.get(f"/v1/queries/{ask['query_id']}").json()
+    names = {one["id"]: one for one in shown["passages"]}
+    for hit in ask["hits"]:
+        told = names[hit["passage_id"]]
+        assert (told["document_id"], told["ordinal"]) == (hit["document_id"], hit["ordinal"])
+    assert [one["passage_id"] for one in shown["trace"]["citations"]] == [one["passage_id"] for one in ask["citations"]]
+    (flow,) = [stage["detail"] for stage in shown["trace"]["stages"] if stage["name"] == "flow"]
+    assert {one["passage_id"] for one in flow["places"]} == {hit["passage_id"] for hit in ask["hits"]}
+    gone = ask["hits"][0]["document_id"]
+    assert memory.client.delete(f"/v1/collections/{memory.name}/documents/{gone}").status_code == 200
+    assert memory.client.get(f"/v1/queries/{ask['query_id']}").json()["passages"] == []  # the trace has no words now
+
+
 def test_feedback_goes_with_what_it_rests_on(memory: Client) -> None:
     ask = memory.client.post(f"/v1/collections/{memory.name}/query", json={"question": "Who likes Tessaly?"})
     path = f"/v1/queries/{ask.json()['query_id']}"
