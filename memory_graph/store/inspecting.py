@@ -54,6 +54,11 @@ def read_facts(connection: Connection, phrase_ids: Sequence[int], most: int) -> 
     return list({row.id: row for row in (*subjects, *objects)}.values()), cut or cut_too
 
 
+def read_facts_from(connection: Connection, phrase_ids: Sequence[int], most: int) -> tuple[list[Row[Any]], bool]:
+    """Read the facts (id, subject_id, predicate, object_id) whose subjects these are, at most ``most`` of each."""
+    return _read_of_each(connection, facts.c.subject_id, phrase_ids, _FACT, (facts.c.id,), most)
+
+
 def read_facts_among(connection: Connection, phrase_ids: Sequence[int]) -> list[Row[Any]]:
     """Read the facts (id, subject_id, predicate, object_id) with both ends among ``phrase_ids``."""
     half = IN_LIMIT // 2
@@ -111,6 +116,15 @@ def read_keys(connection: Connection, phrase_ids: Sequence[int]) -> dict[int, st
     for some in chunks(phrase_ids):
         rows = connection.execute(select(phrases.c.id, phrases.c.key).where(phrases.c.id.in_(some)))
         found.update({phrase_id: key for phrase_id, key in rows})
+    return found
+
+
+def known_phrases(connection: Connection, collection_id: int, phrase_ids: Sequence[int]) -> set[int]:
+    """Return those of these ids that are phrases of the collection."""
+    found: set[int] = set()
+    for some in chunks(phrase_ids):
+        here = phrases.c.collection_id == collection_id, phrases.c.id.in_(some)
+        found.update(connection.scalars(select(phrases.c.id).where(*here)))
     return found
 
 
