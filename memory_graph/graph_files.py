@@ -34,8 +34,10 @@ _NODE_FIELDS = {
     "ordinal": int,
     "distance": int,
     "text": str,
+    "degree": int,
+    "community": int,
 }
-_EDGE_FIELDS = {"kind": str, "count": int, "predicate": str, "sources": int}
+_EDGE_FIELDS = {"kind": str, "count": int, "predicate": str, "sources": int, "weight": float}
 # What no XML 1.0 document may hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HEAD = """<?xml version="1.0" encoding="utf-8"?>

@@ -213,7 +213,9 @@ class _Search:
         from_frontier = [(row_of[row.passage_id], row.phrase_id) for row in mentioned if row.passage_id in row_of]
         to_others = [(row_of[row.passage_id], row.phrase_id) for row in beside]
         starts, others = sorted(set(frontier)), sorted({one for _, one in to_others})
-        shared = (_incidence(from_frontier, len(passages), starts).T @ _incidence(to_others, len(passages), others)).tocoo()
+        shared = (
+            _incidence(from_frontier, len(passages), starts).T @ _incidence(to_others, len(passages), others)
+        ).tocoo()
         for column, count in zip(shared.col.tolist(), shared.data.tolist(), strict=True):
             if count >= self._least:
                 yield others[column], int(count)

@@ -35,7 +35,7 @@ def make(collection: str, body: CorrectionIn, parts: Parts, caller: Asking, acto
 
 
 @router.post("/preview", dependencies=[WRITES])
-def look_ahead(collection: str, body: CorrectionIn, parts: Parts, caller: Asking) -> EffectOut:
+def preview_one(collection: str, body: CorrectionIn, parts: Parts, caller: Asking) -> EffectOut:
     """Tell what a correction would change, and make none."""
     new = NewCorrection(kind=body.kind, what=body.what(), reason=body.reason, made_by=caller.name)
     with parts.database.write() as connection:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from service.dashboard.pages import ask, documents, jobs, keys, notes, overview, passages, questions, settings
+from service.dashboard.pages import ask, documents, graph, jobs, keys, notes, overview, passages, questions, settings
 
-__all__ = ["ask", "documents", "jobs", "keys", "notes", "overview", "passages", "questions", "settings"]
+__all__ = ["ask", "documents", "graph", "jobs", "keys", "notes", "overview", "passages", "questions", "settings"]

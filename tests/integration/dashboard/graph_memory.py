@@ -49,9 +49,7 @@ def _document(key: str, texts: list[list[str]]) -> LearnedDocument:
                 passage=Passage(ordinal=ordinal, text=text, start=start, end=start + len(text)),
                 text_hash=hash_text(key, str(ordinal), text),
                 vector=vector,
-                extraction=Extraction(
-                    mentions=tuple(Mention(one, 1) for one in dict.fromkeys(held)), triples=triples
-                ),
+                extraction=Extraction(mentions=tuple(Mention(one, 1) for one in dict.fromkeys(held)), triples=triples),
             )
         )
         start += len(text) + 2
