@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -32,6 +33,7 @@ from service.dashboard.graph_tables import (
     phrase_head,
     phrase_places,
     phrase_synonyms,
+    save_as,
     ties_shown,
 )
 from service.inspection_schemas import (
@@ -79,30 +81,23 @@ class Explorer:
         element = self._chart.id if self._chart is not None else 0
         ui.run_javascript(FOLLOW.replace("ID", str(element)))
 
-    async def draw(self) -> None:
-        """Put the picture with all that belongs to it."""
+    def offer_picture(self) -> None:
+        """Put the picture with all that belongs to it; it is drawn once the page is there, since it may take a while."""
         self._controls()
         with ui.element("div").classes("graph"):
             with ui.column():
-                self._status = show(Markup("")).props('role="status"')
+                self._status = show(Markup("<p>Drawing …</p>")).props('role="status"')
                 self._chart = ui.echart({"series": []}, on_point_click=self._click).classes("picture")
                 self._chart.props('role="img" aria-label="The graph; the tables below hold the same."')
                 self._legend = show(Markup(""))
-                with ui.row().classes("acts"):
-                    for kind in ("png", "svg"):
-                        ui.button(kind.upper(), on_click=lambda kind=kind: self._save_picture(kind)).props("flat dense")
-                    for name in FORMATS:
-                        ui.button(name.upper(), on_click=lambda name=name: self._save_data(name)).props("flat dense")
+                show(save_as(("png", "svg", *FORMATS)))
             with ui.column().classes("panel"):
                 self._panel = show(Markup('<p class="empty">Choose a name to see its facts and where it stands.</p>'))
         section("Names in the picture")
         self._names = show(Markup(""))
         section("Ties in the picture")
         self._ties = show(Markup(""))
-        await self._refresh()
-        self._show_tables()
-        if self.shown.chosen is not None:
-            await self._choose(self.shown.chosen)
+        ui.timer(0.01, self._draw_first, once=True)
 
     def offer_path(self) -> None:
         """Put the fields for two names, and the paths between them."""
@@ -121,6 +116,17 @@ class Explorer:
             corrections.list_page, collection=self._collection, limit=CORRECTIONS
         )
         show(corrections_made(self._collection, answer.corrections))
+
+    async def _draw_first(self) -> None:
+        async with told("drawing the graph"):
+            try:
+                await self._refresh()
+                self._show_tables()
+                if self.shown.chosen is not None:
+                    await self._choose(self.shown.chosen)
+            except SharpwaveError as error:
+                self._status.content = str(Markup('<p class="empty">{}</p>').format(error.message))
+                raise
 
     def _controls(self) -> None:
         with ui.row().classes("ask").props('role="group" aria-label="What is shown"'):
@@ -247,6 +253,8 @@ class Explorer:
             "undo": self._undo,
             "path-from": self._path_from,
             "show-path": self._show_path,
+            **{f"save-{kind}": partial(self._save_picture, kind) for kind in ("png", "svg")},
+            **{f"save-{name}": partial(self._save_data, name) for name in FORMATS},
             "names-page": lambda page: self._turn("names", page),
             "ties-page": lambda page: self._turn("ties", page),
         }
@@ -378,11 +386,11 @@ class Explorer:
         )
         return next((one.id for one in answer.phrases if one.key == normalize(name)), None)
 
-    def _save_picture(self, kind: str) -> None:
+    async def _save_picture(self, kind: str, _: int) -> None:
         assert self._chart is not None
         ui.run_javascript(SAVE.replace("ID", str(self._chart.id)).replace("TYPE", json.dumps(kind)))
 
-    def _save_data(self, name: str) -> None:
+    async def _save_data(self, name: str, _: int) -> None:
         ui.download.content(FORMATS[name](self._graph), f"graph.{name}")
 
 

@@ -61,7 +61,6 @@ def offer_search(desk: Desk, collection: str, *, beside: bool) -> ui.input:
         field = ui.input("Find a name", on_change=look).props(
             f"id=finder outlined clearable debounce={_DEBOUNCE_MS} autocomplete=off type=search"
         )
-        field.classes("wide")
         found = show(Markup("")).props("id=found aria-live=polite")
     return field
 

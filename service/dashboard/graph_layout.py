@@ -115,7 +115,7 @@ def _pull(at: Floats, ends: NDArray[np.int64], pull: Floats) -> Floats:
     force = np.zeros_like(at)
     if len(ends):
         along = at[ends[:, 1]] - at[ends[:, 0]]
-        along *= (pull * np.minimum(np.linalg.norm(along, axis=1), 6.0))[:, None] * 0.5
+        along *= (pull * np.minimum(np.linalg.norm(along, axis=1), 6.0))[:, None] * 0.25
         for axis in (0, 1):
             force[:, axis] += np.bincount(ends[:, 0], weights=along[:, axis], minlength=len(at))
             force[:, axis] -= np.bincount(ends[:, 1], weights=along[:, axis], minlength=len(at))

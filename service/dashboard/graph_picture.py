@@ -22,6 +22,7 @@ KINDS: Mapping[TieKind, str] = {"fact": "Facts", "passage": "Shared passages", "
 MANY = 300  # names, above which few have their label until one zooms in, and nothing fades
 LABELLED = 40
 _UNIT = 60  # pixels a spring
+_ASPECT = 1.3  # labels are wide, and so is the picture
 
 # {b} and the like would be read as HTML by a tooltip of HTML: these are drawn as text.
 _TOOLTIP = """(one) => one.dataType === "edge"
@@ -53,6 +54,10 @@ def options(
                 "type": "graph",
                 "layout": "none",
                 "roam": True,
+                "left": "6%",
+                "right": "14%",
+                "top": "6%",
+                "bottom": "6%",
                 "draggable": True,
                 "scaleLimit": {"min": 0.2, "max": 30},
                 "edgeSymbol": ["none", "arrow"],
@@ -109,7 +114,7 @@ def _node(
         "id": str(one.id),
         "name": one.name,
         "d": one.degree,
-        "x": round(place[0] * _UNIT),
+        "x": round(place[0] * _UNIT * _ASPECT),
         "y": round(place[1] * _UNIT),
         "symbolSize": round(min(8 + 3.5 * one.degree**0.5, 44)),
         "itemStyle": {"color": colour_of(one.community)},

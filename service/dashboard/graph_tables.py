@@ -24,7 +24,7 @@ from service.inspection_schemas import (
     TieOut,
 )
 
-ROWS = 25  # of a table at once
+ROWS = 10  # of a table at once
 
 
 def button(act: str, row_id: int, text: str, label: str) -> Markup:
@@ -37,6 +37,12 @@ def button(act: str, row_id: int, text: str, label: str) -> Markup:
 def buttons(*some: Markup) -> Markup:
     """Return buttons beside each other."""
     return Markup('<span class="acts">{}</span>').format(Markup("").join(some))
+
+
+def save_as(kinds: Sequence[str]) -> Markup:
+    """Return the buttons that save what is shown."""
+    each = (button(f"save-{kind}", 0, kind.upper(), f"Save as {kind.upper()}") for kind in kinds)
+    return buttons(Markup('<span class="faint">Save as</span>'), *each)
 
 
 def found_phrases(collection: str, found: Sequence[PhraseOut], *, beside: bool) -> Markup:

@@ -56,7 +56,7 @@ async def graph_page(
         if shown.is_empty:
             await _begin(desk, collection)
         else:
-            await explorer.draw()
+            explorer.offer_picture()
         explorer.offer_path()
         section("Corrections")
         await explorer.list_corrections()
