@@ -142,14 +142,11 @@ def count_fact_sources(connection: Connection, fact_ids: Sequence[int]) -> dict[
 
 def rank_phrases(connection: Connection, collection_id: int, most: int) -> list[Row[Any]]:
     """Return the phrases (id, key, passages) that most passages mention, at most ``most``; ties by key."""
-    count = func.count().label("passages")
     return list(
         connection.execute(
-            select(phrases.c.id, phrases.c.key, count)
-            .join(mentions, mentions.c.phrase_id == phrases.c.id)
-            .where(phrases.c.collection_id == collection_id)
-            .group_by(phrases.c.id, phrases.c.key)
-            .order_by(count.desc(), phrases.c.key)
+            select(phrases.c.id, phrases.c.key, phrases.c.degree.label("passages"))
+            .where(phrases.c.collection_id == collection_id, phrases.c.degree > 0)
+            .order_by(phrases.c.degree.desc(), phrases.c.key)
             .limit(most)
         )
     )

@@ -82,7 +82,7 @@ class Explorer:
         ui.run_javascript(FOLLOW.replace("ID", str(element)))
 
     def offer_picture(self) -> None:
-        """Put the picture with all that belongs to it; it is drawn once the page is there, since it may take a while."""
+        """Put the picture with all that belongs to it; it is drawn once the page is there, since that takes a while."""
         self._controls()
         with ui.element("div").classes("graph"):
             with ui.column():
