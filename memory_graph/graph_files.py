@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, Literal, TypeAlias, get_args
 from xml.sax.saxutils import escape, quoteattr
 
 from sqlalchemy import Connection, Row
@@ -22,6 +22,9 @@ from memory_graph.store.reading import phrase_names
 
 Attributes: TypeAlias = Mapping[str, Any]
 Node: TypeAlias = tuple[str, Attributes]
+TieKind: TypeAlias = Literal["fact", "passage", "synonym"]
+"""What joins two names where passages are no nodes."""
+TIE_KINDS: tuple[TieKind, ...] = get_args(TieKind)
 # (from, to, key, attributes): the key tells parallel edges apart.
 Edge: TypeAlias = tuple[str, str, str, Attributes]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import networkx
 import numpy as np
@@ -15,12 +15,10 @@ from scipy.sparse import csr_matrix, triu
 from sqlalchemy import Connection, Row
 
 from memory_graph.errors import InvalidInput, NotFound
-from memory_graph.graph_files import name_phrases
+from memory_graph.graph_files import TIE_KINDS, TieKind, name_phrases
 from memory_graph.inspect import HUB, MAX_HOPS, MAX_NODES, NAMES_PER_PASSAGE, check_bound
 from memory_graph.store import inspecting
 
-TieKind: TypeAlias = Literal["fact", "passage", "synonym"]
-TIE_KINDS: tuple[TieKind, ...] = get_args(TieKind)
 # Ids of phrases with similarities, 0 to 1.
 Synonyms: TypeAlias = Callable[[int], Sequence[tuple[int, float]]]
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from memory_graph.graph_files import TieKind
 from service.schemas import In, Out, Storable
 
 MAX_NAME_CHARS = 1_000
@@ -147,7 +148,7 @@ class NameNodeOut(Out):
 class TieOut(Out):
     source: int
     target: int
-    kind: Literal["fact", "passage", "synonym"]
+    kind: TieKind
     weight: float
     fact_id: int | None
     predicate: str | None

@@ -14,6 +14,7 @@ from pydantic import Field
 from sqlalchemy import Connection, Row
 
 from memory_graph.errors import InvalidInput, NotFound
+from memory_graph.graph_files import TIE_KINDS, TieKind
 from memory_graph.store import browsing, inspecting
 from memory_graph.store.browsing import Match, Sort
 from memory_graph.store.collections import get_collection
@@ -46,7 +47,6 @@ PHRASES: dict[Sort, Pages[tuple[int, str]]] = {
 FACTS = Pages[tuple[int]]("facts", int)
 RowId = Annotated[int, Path(ge=1, le=MAX_ID)]
 OneId = Annotated[int, Field(ge=1, le=MAX_ID)]
-TieKind = Literal["fact", "passage", "synonym"]
 
 
 @router.get("/phrases")
@@ -204,7 +204,7 @@ def show_neighbourhood(
     limit: int = 100,
 ) -> NameGraphOut:
     """Return names around some names, and what joins each two of them: facts, passages, likeness."""
-    from memory_graph.name_graph import TIE_KINDS, names_around
+    from memory_graph.name_graph import names_around
 
     _, view = parts.views.current(collection)
     with parts.database.read() as connection:

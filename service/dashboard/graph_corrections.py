@@ -10,7 +10,7 @@ from nicegui import ui
 from service.api import corrections
 from service.dashboard.desk import Desk
 from service.dashboard.frame import show, told
-from service.dashboard.graph_finder import name_field
+from service.dashboard.graph_finder import name_field, open_dialog
 from service.dashboard.markup import facts, link, number, table, url
 from service.inspection_schemas import CorrectionIn, CorrectionOut, EffectOut, FactDetailOut, PhraseDetailOut
 
@@ -19,15 +19,15 @@ ANY = "however it is written"
 
 async def merge(desk: Desk, collection: str, phrase: PhraseDetailOut) -> CorrectionOut | None:
     """Let names become one; return what was done, None if nothing was."""
-    with ui.dialog(value=True) as dialog, ui.card().classes("form"):
+    with open_dialog("Merge names") as dialog, ui.card().classes("form"):
         show(Markup("<h2>Merge {}</h2>").format(phrase.name))
         show(Markup("<p>Which names mean the same?</p>"))
         boxes: dict[str, ui.checkbox] = {}
         column = ui.column()
         with ui.row():
             other = name_field(desk, collection, "Another name")
-            add = ui.button("Add").props("flat")
-        stays = ui.select([phrase.name], value=phrase.name, label="The name that stays").props("outlined")
+            add = ui.button("Add", color=None).props("flat")
+        stays = ui.select([phrase.name], value=phrase.name, label="The name that stays").props("outlined color=mark")
         reason = _reason()
 
         def chosen() -> list[str]:
@@ -65,11 +65,11 @@ async def merge(desk: Desk, collection: str, phrase: PhraseDetailOut) -> Correct
 
 async def split(desk: Desk, collection: str, phrase: PhraseDetailOut) -> CorrectionOut | None:
     """Let a name become another in some places; return what was done, None if nothing was."""
-    with ui.dialog(value=True) as dialog, ui.card().classes("form"):
+    with open_dialog("Split a name") as dialog, ui.card().classes("form"):
         show(Markup("<h2>Split {}</h2>").format(phrase.name))
         show(Markup("<p>Where does it mean something else?</p>"))
         surfaces = [ANY, *(one.surface for one in phrase.surfaces)]
-        surface = ui.select(surfaces, value=ANY, label="Where it is written").props("outlined")
+        surface = ui.select(surfaces, value=ANY, label="Where it is written").props("outlined color=mark")
         documents = _documents({one.document_id: one.title or one.document_id for one in phrase.documents})
         into = name_field(desk, collection, "The name that it becomes there")
         reason = _reason()
@@ -90,7 +90,7 @@ async def split(desk: Desk, collection: str, phrase: PhraseDetailOut) -> Correct
 
 async def retract(desk: Desk, collection: str, fact: FactDetailOut) -> CorrectionOut | None:
     """Take a fact out; return what was done, None if nothing was."""
-    with ui.dialog(value=True) as dialog, ui.card().classes("form"):
+    with open_dialog("Retract a fact") as dialog, ui.card().classes("form"):
         show(
             Markup("<h2>Retract a fact</h2><p>{} <em>{}</em> {}</p>").format(
                 fact.subject.name, fact.predicate, fact.object.name
@@ -114,12 +114,12 @@ async def retract(desk: Desk, collection: str, fact: FactDetailOut) -> Correctio
 
 
 def _reason() -> ui.input:
-    return ui.input("Why (it stays on record)").props("outlined")
+    return ui.input("Why (it stays on record)").props("outlined color=mark")
 
 
 def _documents(names: dict[str, str]) -> ui.select:
     label = "In these documents; in all, if none is chosen"
-    return ui.select(names, value=[], multiple=True, label=label).props("outlined use-chips")
+    return ui.select(names, value=[], multiple=True, label=label).props("outlined use-chips color=mark")
 
 
 def _preview(desk: Desk, collection: str, dialog: ui.dialog, filled: Callable[[], CorrectionIn], yes: str) -> None:
@@ -150,7 +150,7 @@ def _preview(desk: Desk, collection: str, dialog: ui.dialog, filled: Callable[[]
         ui.button("Preview", on_click=look)
         sure = ui.button(yes, color="negative", on_click=do)
         sure.disable()
-        ui.button("Leave it", on_click=lambda: dialog.submit(None)).props("flat")
+        ui.button("Leave it", color=None, on_click=lambda: dialog.submit(None)).props("flat")
 
 
 async def _done(desk: Desk, collection: str, dialog: ui.dialog) -> CorrectionOut | None:

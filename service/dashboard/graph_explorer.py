@@ -13,14 +13,14 @@ from markupsafe import Markup
 from nicegui import events, ui
 
 from memory_graph.errors import NotFound, SharpwaveError
-from memory_graph.name_graph import TIE_KINDS
+from memory_graph.graph_files import TIE_KINDS
 from memory_graph.text import normalize
 from service.api import corrections, inspection
 from service.dashboard import graph_corrections
 from service.dashboard.desk import Desk
 from service.dashboard.frame import is_sure, section, show, told
 from service.dashboard.graph_export import FORMATS
-from service.dashboard.graph_finder import name_field
+from service.dashboard.graph_finder import name_field, open_dialog
 from service.dashboard.graph_layout import place
 from service.dashboard.graph_picture import FOLLOW, KINDS, SAVE, legend, options
 from service.dashboard.graph_state import LIMITS, Shown
@@ -36,6 +36,7 @@ from service.dashboard.graph_tables import (
     save_as,
     ties_shown,
 )
+from service.dashboard.markup import ROOT
 from service.inspection_schemas import (
     CommunitiesOut,
     CorrectionsOut,
@@ -138,7 +139,7 @@ class Explorer:
             steps = ui.select([1, 2, 3], value=min(self.shown.steps, 3), label="Steps around")
             limit = ui.select(list(LIMITS), value=_nearest(self.shown.limit), label="Names at most")
             for field in (least, steps, limit):
-                field.props("outlined dense").classes("number-field")
+                field.props("outlined dense color=mark").classes("number-field")
 
         async def again() -> None:
             kinds = tuple(kind for kind in TIE_KINDS if boxes[kind].value)
@@ -157,7 +158,7 @@ class Explorer:
     async def _change(self, shown: Shown) -> None:
         """Show something else, and let the address say so."""
         if self._chart is None or shown.is_empty:
-            ui.navigate.to(shown.address(self._collection))
+            _go(shown.address(self._collection))
             return
         before = self.shown
         self.shown = shown
@@ -314,9 +315,9 @@ class Explorer:
         fact = await self._read_fact(fact_id)
         ends = [await self._read_phrase(end.id) for end in (fact.subject, fact.object)]
         surfaces = [one.surface for end in ends for one in end.surfaces]
-        with ui.dialog(value=True) as dialog, ui.card().classes("form"):
+        with open_dialog("Evidence") as dialog, ui.card().classes("form"):
             show(fact_evidence(self._collection, fact, surfaces))
-            ui.button("Close", on_click=dialog.close).props("flat")
+            ui.button("Close", color=None, on_click=dialog.close).props("flat")
 
     async def _read_fact(self, fact_id: int) -> FactDetailOut:
         found: FactDetailOut = await self._desk.call(inspection.show_fact, collection=self._collection, fact_id=fact_id)
@@ -378,7 +379,7 @@ class Explorer:
                 await self._read_phrase(phrase_id)
             except NotFound:
                 shown = shown.without(phrase_id)
-        ui.navigate.to(shown.address(self._collection))
+        _go(shown.address(self._collection))
 
     async def _find_name(self, name: str) -> int | None:
         answer: PhrasesOut = await self._desk.call(
@@ -392,6 +393,11 @@ class Explorer:
 
     async def _save_data(self, name: str, _: int) -> None:
         ui.download.content(FORMATS[name](self._graph), f"graph.{name}")
+
+
+def _go(address: str) -> None:
+    # The browser puts where the dashboard is mounted before what begins with a slash.
+    ui.navigate.to(address.removeprefix(ROOT))
 
 
 def _nearest(limit: int) -> int:

@@ -59,10 +59,15 @@ def offer_search(desk: Desk, collection: str, *, beside: bool) -> ui.input:
 
     with ui.column().on("keydown", js_handler=_KEYS):
         field = ui.input("Find a name", on_change=look).props(
-            f"id=finder outlined clearable debounce={_DEBOUNCE_MS} autocomplete=off type=search"
+            f"id=finder outlined clearable color=mark debounce={_DEBOUNCE_MS} autocomplete=off type=search"
         )
         found = show(Markup("")).props("id=found aria-live=polite")
     return field
+
+
+def open_dialog(label: str) -> ui.dialog:
+    """Return an open dialog, which is read out as ``label``."""
+    return ui.dialog(value=True).props(f'aria-label="{label}"')
 
 
 def name_field(desk: Desk, collection: str, label: str, value: str = "") -> ui.input:
@@ -76,7 +81,7 @@ def name_field(desk: Desk, collection: str, label: str, value: str = "") -> ui.i
             offered.content = str(Markup('<datalist id="{}">{}</datalist>').format(list_id, Markup("").join(names)))
 
     field = ui.input(label, value=value, on_change=offer).props(
-        f"outlined dense debounce={_DEBOUNCE_MS} list={list_id} autocomplete=off"
+        f"outlined dense color=mark debounce={_DEBOUNCE_MS} list={list_id} autocomplete=off"
     )
     offered = show(Markup('<datalist id="{}"></datalist>').format(list_id))
     return field

@@ -44,13 +44,14 @@ def place(
     degree = np.bincount(ends.ravel(), minlength=len(names)) + 1.0
     if len(ends):
         # What has many ties would be drawn into one knot by them.
-        pull /= np.sqrt(np.minimum(degree[ends[:, 0]], degree[ends[:, 1]]))
+        pull /= (degree[ends[:, 0]] * degree[ends[:, 1]]) ** 0.25
     every = np.column_stack(np.triu_indices(len(names), 1)) if len(names) <= _FEW else None
+    gravity = 0.12 / np.sqrt(len(names))
     freedom = np.where(is_known, 0.15, 1.0)[:, None]
     rounds = _ROUNDS if every is not None else _ROUNDS_OF_MANY
     for turn in range(rounds):
         pairs = every if every is not None else cKDTree(at).query_pairs(_NEAR, output_type="ndarray")
-        force = _push(at, pairs) + _pull(at, ends, pull) - 0.02 * at
+        force = _push(at, pairs) + _pull(at, ends, pull) - gravity * at
         length = np.linalg.norm(force, axis=1, keepdims=True)
         most = 1.2 * (1 - turn / rounds) + 0.02
         at += freedom * force * np.minimum(1.0, most / np.maximum(length, 1e-9))

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from memory_graph.name_graph import TieKind
+from memory_graph.graph_files import TieKind
 from service.inspection_schemas import NameGraphOut, NameNodeOut, TieOut
 
 # Every colour stands out from the light page's paper and from the dark page's (3:1, WCAG 1.4.11).
@@ -54,10 +54,7 @@ def options(
                 "type": "graph",
                 "layout": "none",
                 "roam": True,
-                "left": "6%",
-                "right": "14%",
-                "top": "6%",
-                "bottom": "6%",
+                "nodeScaleRatio": 0.2,  # what is zoomed into comes apart, and does not only grow
                 "draggable": True,
                 "scaleLimit": {"min": 0.2, "max": 30},
                 "edgeSymbol": ["none", "arrow"],
@@ -75,7 +72,9 @@ def options(
                 "labelLayout": {"hideOverlap": True},
                 "lineStyle": {"color": TIES["passage"][0], "opacity": 0.35, "width": 1},
                 "emphasis": {"focus": "none" if is_many else "adjacency", "label": {"show": True}},
-                "data": [_node(one, places[one.id], opened, chosen, one.id in labelled) for one in graph.names],
+                "data": [
+                    _node(one, places[one.id], opened, chosen, one.id in labelled, is_many) for one in graph.names
+                ],
                 "links": [_line(one) for one in graph.ties],
             }
         ],
@@ -108,7 +107,12 @@ def legend(graph: NameGraphOut) -> Markup:
 
 
 def _node(
-    one: NameNodeOut, place: tuple[float, float], opened: Collection[int], chosen: int | None, is_labelled: bool
+    one: NameNodeOut,
+    place: tuple[float, float],
+    opened: Collection[int],
+    chosen: int | None,
+    is_labelled: bool,
+    is_many: bool,
 ) -> dict[str, Any]:
     drawn: dict[str, Any] = {
         "id": str(one.id),
@@ -116,7 +120,7 @@ def _node(
         "d": one.degree,
         "x": round(place[0] * _UNIT * _ASPECT),
         "y": round(place[1] * _UNIT),
-        "symbolSize": round(min(8 + 3.5 * one.degree**0.5, 44)),
+        "symbolSize": round(min(4 + 2 * one.degree**0.5, 24) if is_many else min(8 + 3.5 * one.degree**0.5, 44)),
         "itemStyle": {"color": colour_of(one.community)},
     }
     if is_labelled:

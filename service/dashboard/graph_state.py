@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from memory_graph.errors import InvalidInput
-from memory_graph.name_graph import TIE_KINDS, TieKind
+from memory_graph.graph_files import TIE_KINDS, TieKind
 from service.dashboard.markup import url
 
 LIMITS = (25, 50, 100, 200, 500, 1000, 2000)

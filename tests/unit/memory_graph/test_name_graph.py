@@ -137,9 +137,7 @@ def test_a_preview_tells_what_a_correction_does_and_makes_none(memory: tuple[Dat
         taken = preview(
             connection,
             cid,
-            NewCorrection(
-                kind="retract", what={"subject": "Maren Quill", "predicate": "likes", "object": "Tessaly"}
-            ),
+            NewCorrection(kind="retract", what={"subject": "Maren Quill", "predicate": "likes", "object": "Tessaly"}),
             50,
         )
         with pytest.raises(NotFound):
