@@ -7,6 +7,7 @@ from collections.abc import Callable
 from markupsafe import Markup
 from nicegui import ui
 
+from memory_graph.errors import SharpwaveError
 from service.api import corrections
 from service.dashboard.desk import Desk
 from service.dashboard.frame import show, told
@@ -133,10 +134,14 @@ def _preview(desk: Desk, collection: str, dialog: ui.dialog, filled: Callable[[]
         sure.disable()
         async with told("looking at what a correction would change"):
             body = filled()
-            effect: EffectOut = await desk.call(corrections.preview_one, collection=collection, body=body)
-            shown.content = str(_tell(collection, effect))
-            previewed = body
-            sure.enable()
+            try:
+                effect: EffectOut = await desk.call(corrections.preview_one, collection=collection, body=body)
+            except SharpwaveError as error:  # beside what was filled in wrongly
+                shown.content = str(Markup('<p class="empty">{}</p>').format(error.message))
+            else:
+                shown.content = str(_tell(collection, effect))
+                previewed = body
+                sure.enable()
 
     async def do() -> None:
         async with told("correcting"):

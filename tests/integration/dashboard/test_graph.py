@@ -177,7 +177,7 @@ def test_a_name_is_split_where_it_means_something_else(page: Page, server: Serve
     dialog.get_by_label("The name that it becomes there").fill("Vashtell Yard of Tindaly")
     dialog.get_by_role("button", name="Preview").click()
     # It was not said where.
-    expect(page.locator(".q-notification")).to_contain_text("surface: say which")
+    expect(dialog.get_by_role("status")).to_contain_text("surface: say which")
     dialog.get_by_label("Where it is written").click()
     page.get_by_role("option", name="Vashtell Yard", exact=True).click()
     dialog.get_by_role("button", name="Preview").click()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from alembic import command
 from sqlalchemy import Connection, func, select, text
 
-from memory_graph.database import Database
+from memory_graph import database as database_module
+from memory_graph.database import Database, upgrade_schema
 from memory_graph.store.browsing import browse_phrases
 from memory_graph.store.degrees import count_degrees
 from memory_graph.tables import mentions, phrases
+from service.transfer import export_file, import_file
 from tests.unit.factories import (
+    EMBEDDER,
     commit_documents,
     correct,
     find_collection,
@@ -57,6 +62,29 @@ def test_degrees_follow_all_that_is_learned_replaced_forgotten_and_corrected(dat
     assert look(database, cid) == first
     forget_document(database, cid, "ferry")
     assert look(database, cid) == {"ostrow": 1, "ivo brandt": 1}
+
+
+def test_degrees_come_with_an_import(database: Database, tmp_path: Path) -> None:
+    cid = new_collection(database).id
+    commit_documents(database, cid, FERRY, MILL)
+    export_file(database, "memory", tmp_path / "memory.jsonl")
+    import_file(database, tmp_path / "memory.jsonl", EMBEDDER.name, name="copy")
+    assert look(database, find_collection(database, "copy").id) == look(database, cid)
+
+
+def test_the_migration_counts_what_is_there(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'sharpwave.db'}")
+    upgrade_schema(database)
+    cid = new_collection(database).id
+    commit_documents(database, cid, FERRY, MILL)
+    before = look(database, cid)
+    with database.write() as connection:
+        config = database_module._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0017-1")
+        command.upgrade(config, "head")
+    assert look(database, cid) == before
+    database.close()
 
 
 def test_pages_by_degree_go_on_where_the_last_one_ended(database: Database) -> None:
