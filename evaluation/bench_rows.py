@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, Table, insert
 
 from evaluation.synthetic import SyntheticMemory
+from memory_graph.store.degrees import count_degrees
 from memory_graph.tables import embeddings, fact_sources, facts, mentions, phrases
 
 _AT_ONCE = 20_000
@@ -61,6 +62,7 @@ def write_evidence(connection: Connection, collection_id: int, memory: Synthetic
             for place, vector in enumerate(memory.vectors(start, min(start + _AT_ONCE, memory.n_passages)))
         ),
     )
+    count_degrees(connection, collection_id)
 
 
 def _write(connection: Connection, table: Table, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:

@@ -52,7 +52,9 @@ class PathStep:
     """Why two names are connected: the facts that join them, and the first of ``shared`` passages that mention both."""
 
     source: str
+    source_id: int
     target: str
+    target_id: int
     facts: tuple[StatedFact, ...]
     passages: tuple[Evidence, ...]
     shared: int
@@ -204,7 +206,9 @@ def _explain(connection: Connection, one: int, other: int, names: dict[int, str]
     }
     return PathStep(
         source=names[one],
+        source_id=one,
         target=names[other],
+        target_id=other,
         facts=tuple(
             StatedFact(
                 subject=names[row.subject_id],

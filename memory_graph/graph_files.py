@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, Literal, TypeAlias, get_args
 from xml.sax.saxutils import escape, quoteattr
 
 from sqlalchemy import Connection, Row
@@ -22,6 +22,9 @@ from memory_graph.store.reading import phrase_names
 
 Attributes: TypeAlias = Mapping[str, Any]
 Node: TypeAlias = tuple[str, Attributes]
+TieKind: TypeAlias = Literal["fact", "passage", "synonym"]
+"""What joins two names where passages are no nodes."""
+TIE_KINDS: tuple[TieKind, ...] = get_args(TieKind)
 # (from, to, key, attributes): the key tells parallel edges apart.
 Edge: TypeAlias = tuple[str, str, str, Attributes]
 
@@ -34,8 +37,10 @@ _NODE_FIELDS = {
     "ordinal": int,
     "distance": int,
     "text": str,
+    "degree": int,
+    "community": int,
 }
-_EDGE_FIELDS = {"kind": str, "count": int, "predicate": str, "sources": int}
+_EDGE_FIELDS = {"kind": str, "count": int, "predicate": str, "sources": int, "weight": float}
 # What no XML 1.0 document may hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HEAD = """<?xml version="1.0" encoding="utf-8"?>

@@ -45,11 +45,15 @@ Place: TypeAlias = tuple[Kind, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Community:
-    """Names that share more passages with each other than with the rest, best connected first; ``label``: the first."""
+    """Names that share more passages with each other than with the rest, best connected first; ``label``: the first.
+
+    ``phrase_ids`` are those of ``phrases``.
+    """
 
     size: int
     label: tuple[str, ...]
     phrases: tuple[str, ...]
+    phrase_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,16 +117,21 @@ def communities(connection: Connection, collection_id: int, *, limit: int = 500)
     graph, hub = _shared_passages_graph(connection, column)
     groups = networkx.community.louvain_communities(graph, weight="weight", seed=_SEED) if len(graph) else []
     names = name_phrases(connection, list(column))
-    name_of = [names[phrase_id] for phrase_id in column]
+    id_of = list(column)
     found = []
     for group in groups:
         if len(group) > 1:
             inside = dict(graph.subgraph(group).degree(weight="weight"))
-            found.append([name_of[one] for one in sorted(group, key=lambda one: (-inside[one], one))])
-    found.sort(key=lambda members: (-len(members), members))
+            found.append([id_of[one] for one in sorted(group, key=lambda one: (-inside[one], one))])
+    found.sort(key=lambda members: (-len(members), [names[one] for one in members]))
     return Communities(
         communities=tuple(
-            Community(size=len(members), label=tuple(members[:LABEL_NAMES]), phrases=tuple(members))
+            Community(
+                size=len(members),
+                label=tuple(names[one] for one in members[:LABEL_NAMES]),
+                phrases=tuple(names[one] for one in members),
+                phrase_ids=tuple(members),
+            )
             for members in found
         ),
         considered=len(column),

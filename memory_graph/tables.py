@@ -3,7 +3,7 @@
 Rows are the truth; every index is a view of them. A row that readers follow carries the ``version`` of the commit that
 wrote it. Evidence (passages, mentions, fact_sources) is inserted and deleted, never updated, but for the position of a
 passage in its document, which no view holds; what is deleted leaves a tombstone without text. Counts that other rows
-imply are not stored, but for a document's passages, which its list is sorted by.
+imply are not stored, but for a document's passages and a phrase's degree, which lists are sorted by.
 """
 
 from __future__ import annotations
@@ -221,8 +221,10 @@ phrases = Table(
     Column("collection_id", Id, ForeignKey("collections.id"), nullable=False),
     Column("key", Text, nullable=False),  # memory_graph.text.normalize of every surface form
     Column("version", BigInteger, nullable=False),
+    Column("degree", Integer, nullable=False, server_default=text("0")),  # mentions (memory_graph/store/degrees.py)
     UniqueConstraint("collection_id", "key"),
     Index(None, "collection_id", "version"),
+    Index(None, "collection_id", "degree", "key"),
     **NEVER_REUSED,
 )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from memory_graph.graph_files import TieKind
 from service.schemas import In, Out, Storable
 
 MAX_NAME_CHARS = 1_000
@@ -106,7 +107,9 @@ class StatedOut(Out):
 
 class StepOut(Out):
     source: str
+    source_id: int
     target: str
+    target_id: int
     facts: list[StatedOut]
     passages: list[SnippetOut]
     shared: int
@@ -124,12 +127,36 @@ class CommunityOut(Out):
     size: int
     label: list[str]
     phrases: list[str]
+    phrase_ids: list[int]
 
 
 class CommunitiesOut(Out):
     communities: list[CommunityOut]
     considered: int
     alone: int
+    cut: bool
+
+
+class NameNodeOut(Out):
+    id: int
+    name: str
+    degree: int
+    distance: int
+    community: int
+
+
+class TieOut(Out):
+    source: int
+    target: int
+    kind: TieKind
+    weight: float
+    fact_id: int | None
+    predicate: str | None
+
+
+class NameGraphOut(Out):
+    names: list[NameNodeOut]
+    ties: list[TieOut]
     cut: bool
 
 
@@ -206,6 +233,15 @@ class CorrectionOut(Out):
     passages: int
     undone_by: str | None
     undone_at: datetime | None
+
+
+class EffectOut(Out):
+    """What a correction would change."""
+
+    passages: int
+    documents: list[MentioningOut]
+    phrases: int
+    facts: int
 
 
 class CorrectionsOut(Out):

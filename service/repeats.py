@@ -41,7 +41,7 @@ REPLAYED = "Idempotency-Replayed"
 WELL_FORMED = re.compile(r"[!-~]{1,255}")
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # Posted only because a question does not fit into an address.
-READING = ("/search", "/query", "/chat/completions")
+READING = ("/search", "/query", "/chat/completions", "/corrections/preview")
 RENEW_S = 20.0
 
 

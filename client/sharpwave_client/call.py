@@ -233,7 +233,9 @@ def _quoted(name: str) -> str:
     return quoted.replace(".", "%2E") if quoted in (".", "..") else quoted
 
 
-def _as_text(value: object) -> str:
+def _as_text(value: object) -> str | list[str]:
+    if isinstance(value, list):  # the name comes once for each
+        return [str(one) for one in value]
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

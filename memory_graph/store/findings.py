@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, insert, select
 
 from memory_graph.corrections import Found
+from memory_graph.store.degrees import shift_degrees
 from memory_graph.store.facts import FactRow, write_facts
 from memory_graph.store.phrase_vectors import known_phrase_vectors, write_phrase_vectors
 from memory_graph.store.rows import chunks, insert_new
@@ -47,6 +49,7 @@ def write_findings(
     ]
     if mention_rows:
         connection.execute(insert(mentions), mention_rows)
+        shift_degrees(connection, Counter(row["phrase_id"] for row in mention_rows))
     sources: dict[FactRow, set[int]] = {}
     vectors: dict[FactRow, Half] = {}
     for passage_id, one in found.items():

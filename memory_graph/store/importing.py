@@ -29,6 +29,7 @@ from memory_graph.records import (
     RuleRecord,
 )
 from memory_graph.store.correcting import Correction, take_over
+from memory_graph.store.degrees import shift_degrees
 from memory_graph.store.duplicates import SIGNATURE_VALUES, Signature, write_signature
 from memory_graph.store.facts import FactRow, write_facts
 from memory_graph.store.learning import Commit
@@ -205,6 +206,7 @@ class Import:
         ]
         if mention_rows:
             self._connection.execute(insert(mentions), mention_rows)
+            shift_degrees(self._connection, Counter(row["phrase_id"] for row in mention_rows))
         sources: dict[FactRow, set[int]] = {}
         for passage_id, one in zip(passage_ids, records, strict=True):
             for subject, predicate, object_ in one.facts:

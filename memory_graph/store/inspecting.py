@@ -54,6 +54,11 @@ def read_facts(connection: Connection, phrase_ids: Sequence[int], most: int) -> 
     return list({row.id: row for row in (*subjects, *objects)}.values()), cut or cut_too
 
 
+def read_facts_from(connection: Connection, phrase_ids: Sequence[int], most: int) -> tuple[list[Row[Any]], bool]:
+    """Read the facts (id, subject_id, predicate, object_id) whose subjects these are, at most ``most`` of each."""
+    return _read_of_each(connection, facts.c.subject_id, phrase_ids, _FACT, (facts.c.id,), most)
+
+
 def read_facts_among(connection: Connection, phrase_ids: Sequence[int]) -> list[Row[Any]]:
     """Read the facts (id, subject_id, predicate, object_id) with both ends among ``phrase_ids``."""
     half = IN_LIMIT // 2
@@ -114,6 +119,15 @@ def read_keys(connection: Connection, phrase_ids: Sequence[int]) -> dict[int, st
     return found
 
 
+def known_phrases(connection: Connection, collection_id: int, phrase_ids: Sequence[int]) -> set[int]:
+    """Return those of these ids that are phrases of the collection."""
+    found: set[int] = set()
+    for some in chunks(phrase_ids):
+        here = phrases.c.collection_id == collection_id, phrases.c.id.in_(some)
+        found.update(connection.scalars(select(phrases.c.id).where(*here)))
+    return found
+
+
 def count_mentions(
     connection: Connection, by: Literal["phrase_id", "passage_id"], ids: Sequence[int]
 ) -> dict[int, int]:
@@ -128,14 +142,11 @@ def count_fact_sources(connection: Connection, fact_ids: Sequence[int]) -> dict[
 
 def rank_phrases(connection: Connection, collection_id: int, most: int) -> list[Row[Any]]:
     """Return the phrases (id, key, passages) that most passages mention, at most ``most``; ties by key."""
-    count = func.count().label("passages")
     return list(
         connection.execute(
-            select(phrases.c.id, phrases.c.key, count)
-            .join(mentions, mentions.c.phrase_id == phrases.c.id)
-            .where(phrases.c.collection_id == collection_id)
-            .group_by(phrases.c.id, phrases.c.key)
-            .order_by(count.desc(), phrases.c.key)
+            select(phrases.c.id, phrases.c.key, phrases.c.degree.label("passages"))
+            .where(phrases.c.collection_id == collection_id, phrases.c.degree > 0)
+            .order_by(phrases.c.degree.desc(), phrases.c.key)
             .limit(most)
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from memory_graph.corrections import Found, Rule, found_in, put_right
 from memory_graph.errors import NotFound
+from memory_graph.store.degrees import shift_degrees
 from memory_graph.store.duplicates import Signature, drop_signature, write_signature
 from memory_graph.store.facts import remove_unproved
 from memory_graph.store.findings import Embed, missing_vectors, write_findings
@@ -377,11 +379,13 @@ class Commit:
                     delete(fact_sources).where(fact_sources.c.passage_id.in_(some)).returning(fact_sources.c.fact_id)
                 )
             )
-            self._touched_phrases.update(
+            lost = Counter(
                 self._connection.scalars(
                     delete(mentions).where(mentions.c.passage_id.in_(some)).returning(mentions.c.phrase_id)
                 )
             )
+            shift_degrees(self._connection, {phrase_id: -count for phrase_id, count in lost.items()})
+            self._touched_phrases.update(lost)
         return touched_facts
 
     def _remove_unproved(self, fact_ids: set[int]) -> int:

@@ -14,10 +14,10 @@ from memory_graph.tables import (
     corrections,
     embeddings,
     fact_embeddings,
-    mentions,
     notes,
     passages,
     phrase_embeddings,
+    phrases,
 )
 
 POINTS = 200  # of the growth
@@ -62,17 +62,15 @@ class Statistics:
 
 def measure(connection: Connection, collection_id: int, *, most: int = 20) -> Statistics:
     """Count all of a collection; it goes once through each of its tables, so it takes seconds where it is large."""
-    each = (
-        select(func.count().label("degree")).where(mentions.c.collection_id == collection_id).group_by("phrase_id")
-    ).subquery()
     by_degree = {
         degree: count
-        for degree, count in connection.execute(select(each.c.degree, func.count()).group_by(each.c.degree))
+        for degree, count in connection.execute(
+            select(phrases.c.degree, func.count())
+            .where(phrases.c.collection_id == collection_id)
+            .group_by(phrases.c.degree)
+        )
     }
     counts = count_contents(connection, collection_id)
-    unmentioned = counts.phrases - sum(by_degree.values())
-    if unmentioned:
-        by_degree[0] = unmentioned
     characters = select(func.sum(passages.c.end - passages.c.start)).where(passages.c.collection_id == collection_id)
     standing = select(func.count()).where(corrections.c.collection_id == collection_id, corrections.c.state == "active")
 
@@ -81,7 +79,7 @@ def measure(connection: Connection, collection_id: int, *, most: int = 20) -> St
 
     return Statistics(
         counts=counts,
-        mentions=count(mentions),
+        mentions=sum(degree * held for degree, held in by_degree.items()),
         notes=count(notes),
         corrections=connection.scalar(standing) or 0,
         vectors={

@@ -9,15 +9,17 @@ from fastapi import APIRouter, Path, Query
 from ingest.embedding import embed_with
 from memory_graph.store.collections import get_collection
 from memory_graph.store.correcting import NewCorrection, correct, list_corrections, undo
+from memory_graph.store.previewing import preview
 from service.access import READS, WRITES, Acting, Asking
 from service.auditing import audited, describe_correction
-from service.inspection_schemas import CorrectionIn, CorrectionOut, CorrectionsOut
+from service.inspection_schemas import CorrectionIn, CorrectionOut, CorrectionsOut, EffectOut
 from service.paging import MAX_ID, Cursor, Limit, Pages
 from service.services import Parts
 
 router = APIRouter(prefix="/v1/collections/{collection}/corrections", tags=["corrections"])
 
 PAGES = Pages[tuple[int]]("corrections", int)
+DOCUMENTS = 50  # of a preview
 
 
 @router.post("", status_code=201, dependencies=[WRITES])
@@ -30,6 +32,15 @@ def make(collection: str, body: CorrectionIn, parts: Parts, caller: Asking, acto
         made = correct(change.connection, found.id, new, embed)
         describe_correction(change, made)
     return CorrectionOut.model_validate(made)
+
+
+@router.post("/preview", dependencies=[WRITES])
+def preview_one(collection: str, body: CorrectionIn, parts: Parts, caller: Asking) -> EffectOut:
+    """Tell what a correction would change, and make none."""
+    new = NewCorrection(kind=body.kind, what=body.what(), reason=body.reason, made_by=caller.name)
+    with parts.database.write() as connection:
+        effect = preview(connection, get_collection(connection, collection).id, new, DOCUMENTS)
+    return EffectOut.model_validate(effect)
 
 
 @router.get("", dependencies=[READS])

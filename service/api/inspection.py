@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from io import StringIO
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
+from pydantic import Field
 from sqlalchemy import Connection, Row
 
 from memory_graph.errors import InvalidInput, NotFound
+from memory_graph.graph_files import TIE_KINDS, TieKind
 from memory_graph.store import browsing, inspecting
 from memory_graph.store.browsing import Match, Sort
 from memory_graph.store.collections import get_collection
@@ -23,6 +26,7 @@ from service.inspection_schemas import (
     FactDetailOut,
     FactOut,
     FactsOut,
+    NameGraphOut,
     PathOut,
     PhraseDetailOut,
     PhraseOut,
@@ -42,6 +46,7 @@ PHRASES: dict[Sort, Pages[tuple[int, str]]] = {
 }
 FACTS = Pages[tuple[int]]("facts", int)
 RowId = Annotated[int, Path(ge=1, le=MAX_ID)]
+OneId = Annotated[int, Field(ge=1, le=MAX_ID)]
 
 
 @router.get("/phrases")
@@ -185,6 +190,36 @@ def _graph(
     file = StringIO()
     write_graphml(found, file)
     return Response(file.getvalue(), media_type="application/graphml+xml")
+
+
+@router.get("/neighbourhood")
+def show_neighbourhood(
+    collection: str,
+    parts: Parts,
+    phrase: Annotated[list[OneId], Query(description="Ids of phrases whose neighbours are wanted")] = [],  # noqa: B006
+    member: Annotated[list[OneId], Query(description="Ids of phrases that are shown without theirs")] = [],  # noqa: B006
+    kind: Annotated[list[TieKind], Query(description="Of ties; all, if none is given")] = [],  # noqa: B006
+    least: Annotated[int, Query(ge=1, le=MAX_ID, description="Passages that a fact or two names need")] = 1,
+    steps: int = 1,
+    limit: int = 100,
+) -> NameGraphOut:
+    """Return names around some names, and what joins each two of them: facts, passages, likeness."""
+    from memory_graph.name_graph import names_around
+
+    _, view = parts.views.current(collection)
+    with parts.database.read() as connection:
+        found = names_around(
+            connection,
+            get_collection(connection, collection).id,
+            phrase,
+            members=member,
+            steps=steps,
+            limit=limit,
+            kinds=kind or TIE_KINDS,
+            least=least,
+            synonyms=partial(synonyms_of, view),
+        )
+    return NameGraphOut.model_validate(found)
 
 
 @router.get("/path")

@@ -36,6 +36,7 @@ _asked: WeakSet[Client] = WeakSet()
 _PLACES = (
     ("Overview", "insights", "", False),
     ("Documents", "description", "documents", True),
+    ("Memory graph", "hub", "graph", True),
     ("Ask", "forum", "ask", True),
     ("Notes", "sticky_note_2", "notes", True),
     ("Questions", "history", "questions", False),

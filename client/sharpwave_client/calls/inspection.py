@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sharpwave_client.call import Call, into, paged, write_key
@@ -55,6 +55,24 @@ def get_graph(
     return _get(collection, "graph", {"center": center, "phrase": phrase, "hops": hops, "limit": limit})
 
 
+def get_neighbourhood(
+    collection: str,
+    phrases: Sequence[int],
+    *,
+    members: Sequence[int] = (),
+    kinds: Sequence[str] = (),
+    least: int | None = None,
+    steps: int | None = None,
+    limit: int | None = None,
+) -> Call[JsonObject]:
+    """Return the names around phrases, by their ids, and what joins each two of them; of ``members`` only the latter.
+
+    ``kinds`` are fact, passage and synonym; all, if none is given.
+    """
+    asked = {"phrase": list(phrases), "member": list(members), "kind": list(kinds)}
+    return _get(collection, "neighbourhood", asked | {"least": least, "steps": steps, "limit": limit})
+
+
 def find_path(collection: str, source: str, target: str) -> Call[JsonObject]:
     """Return a path between two names, with the passages that prove each step."""
     return _get(collection, "path", {"from": source, "to": target})
@@ -83,6 +101,17 @@ def correct(collection: str, correction: Mapping[str, Any]) -> Call[JsonObject]:
         path={"collection": collection},
         body=dict(correction),
         headers=write_key(),
+        read=into(JsonObject),
+    )
+
+
+def preview_correction(collection: str, correction: Mapping[str, Any]) -> Call[JsonObject]:
+    """Return what a correction would change; none is made."""
+    return Call(
+        method="POST",
+        route=f"{_ONE}/corrections/preview",
+        path={"collection": collection},
+        body=dict(correction),
         read=into(JsonObject),
     )
 

@@ -21,6 +21,7 @@ PAGES = {
     "overview": "/admin/",
     "documents": "/admin/c/default/documents",
     "document": "/admin/c/default/documents/drummoyle-cake",
+    "memory graph": "/admin/c/default/graph",
     "ask": "/admin/c/default/ask",
     "compare": "/admin/c/default/compare",
     "notes": "/admin/c/default/notes",

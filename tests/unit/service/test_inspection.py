@@ -198,8 +198,63 @@ def test_a_path_is_proved_step_by_step(memory: Client) -> None:
     assert memory.get("path", 422, **{"from": "Maren Quill"})["field"] == "to"
 
 
+def test_the_names_around_names_and_what_joins_them(memory: Client) -> None:
+    one, other = (memory.phrase(name)["id"] for name in ("Tessaly", "Ivo Brandt"))
+    found = memory.get("neighbourhood", phrase=one)
+    assert [(near["name"], near["degree"], near["distance"]) for near in found["names"]] == [
+        ("Tessaly", 3, 0),
+        ("Maren Quill", 2, 1),
+        ("Ostrow", 2, 1),
+    ]
+    (fact, _) = [tie for tie in found["ties"] if tie["kind"] == "fact"]
+    assert (fact["target"], fact["predicate"], fact["weight"]) == (one, "likes", 2)
+    assert memory.get(f"facts/{fact['fact_id']}")["subject"]["name"] == "Maren Quill"
+    assert not found["cut"]
+    both = memory.get("neighbourhood", phrase=[one, other], kind=["fact", "synonym"])
+    assert {tie["kind"] for tie in both["ties"]} == {"fact"}
+    assert [near["name"] for near in memory.get("neighbourhood", member=[one, other])["names"]] == [
+        "Tessaly",
+        "Ivo Brandt",
+    ]
+    assert memory.get("neighbourhood", phrase=one, limit=2)["cut"]
+    assert memory.get("neighbourhood", 404, phrase=987654)["code"] == "not_found"
+    for field, wrong in (
+        ("phrase", {}),
+        ("kind.0", {"phrase": one, "kind": "love"}),
+        ("phrase.0", {"phrase": 0}),
+        ("steps", {"phrase": one, "steps": 7}),
+        ("limit", {"phrase": one, "limit": 2001}),
+        ("least", {"phrase": one, "least": 0}),
+    ):
+        assert memory.get("neighbourhood", 422, **wrong)["field"] == field
+
+
+def test_a_correction_is_previewed(memory: Client) -> None:
+    body = {"kind": "merge", "names": ["Maren Quill"], "into": "Tessaly"}
+    response = memory.client.post(f"/v1/collections/{memory.name}/corrections/preview", json=body)
+    assert response.status_code == 200, response.text
+    assert response.json() == {
+        "passages": 3,
+        "documents": [
+            {"document_id": "again", "title": "Again", "passages": 1},
+            {"document_id": "harbour", "title": "The harbour", "passages": 1},
+        ],
+        "phrases": -1,
+        "facts": -1,
+    }
+    assert memory.get("corrections")["corrections"] == []
+    assert memory.phrase("Maren Quill")["degree"] == 2
+    path = f"/v1/collections/{memory.name}/corrections/preview"
+    assert memory.client.post(path, json=body | {"names": ["Nobody"]}).status_code == 404
+    assert memory.client.post(path, json=body | {"names": []}).json()["field"] == "names"
+    made = memory.correct(**body)
+    assert made["passages"] == 3 - 1
+
+
 def test_communities(memory: Client) -> None:
     found = memory.get("communities")
+    for one in found["communities"]:
+        assert [memory.get(f"phrases/{found_id}")["name"] for found_id in one["phrase_ids"]] == one["phrases"]
     assert found["considered"] == 4
     assert sum(one["size"] for one in found["communities"]) + found["alone"] == 4
 

@@ -104,10 +104,14 @@ ROUTES: dict[str, Ask] = {
     f"GET {IN}/facts": LOOK,
     f"GET {IN}/facts/{{fact_id}}": LOOK,
     f"GET {IN}/graph": Ask(scopes=("read",), query={"phrase": "{phrase_id}"}),
+    f"GET {IN}/neighbourhood": Ask(scopes=("read",), query={"phrase": "{phrase_id}"}),
     f"GET {IN}/path": Ask(scopes=("read",), query={"from": "{phrase}", "to": "{phrase} Oster"}),
     f"GET {IN}/communities": LOOK,
     f"GET {IN}/stats": LOOK,
     f"POST {IN}/corrections": Ask(scopes=("write",), body={"kind": "merge", "names": ["Bram"], "into": "Bram Oster"}),
+    f"POST {IN}/corrections/preview": Ask(
+        scopes=("write",), body={"kind": "merge", "names": ["Bram"], "into": "Bram Oster"}
+    ),
     f"GET {IN}/corrections": LOOK,
     f"DELETE {IN}/corrections/{{correction_id}}": WRITE,
     "GET /v1/audit": ADMIN,
