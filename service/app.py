@@ -40,6 +40,7 @@ from service.api import (
     metrics,
     notes,
     openai,
+    overview,
     passages,
     queries,
     recall,
@@ -50,6 +51,7 @@ from service.closing import Closing, Farewell
 from service.dashboard.door import Door
 from service.errors import install_handlers
 from service.etags import Etags
+from service.figures import Figures
 from service.key_ring import KeyRing
 from service.mcp_endpoint import McpEndpoint
 from service.metrics import Metrics
@@ -107,6 +109,7 @@ def create_app(
         ensure_default_collection(database)
         parts.query_log.start()
         parts.keys.start()
+        parts.figures.start()
         # Views and models are ready before the first question; the generator goes on loading behind them.
         with database.read() as connection:
             names = [collection.name for collection in list_collections(connection)]
@@ -121,6 +124,7 @@ def create_app(
         await to_thread(app.state.pulse.stop)
         await to_thread(parts.query_log.stop)
         await to_thread(parts.keys.stop)
+        await to_thread(parts.figures.stop)
         await loading
         await parts.generator.aclose()
         parts.jobs.close()
@@ -160,6 +164,7 @@ def create_app(
         keys,
         audit,
         metrics,
+        overview,
         openai,
     ):
         app.include_router(module.router)
@@ -226,4 +231,5 @@ def _make_parts(
         keys=KeyRing(database, settings.admin_key.get_secret_value()),
         query_log=QueryLog(database, counted.note_answer),
         metrics=counted,
+        figures=Figures(settings, database, counted.recent),
     )

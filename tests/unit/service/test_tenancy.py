@@ -111,6 +111,7 @@ ROUTES: dict[str, Ask] = {
     f"DELETE {IN}/corrections/{{correction_id}}": WRITE,
     "GET /v1/audit": ADMIN,
     "GET /metrics": ADMIN,
+    "GET /v1/overview": ADMIN,
     "GET /v1/models": LOOK,
     "GET /v1/models/{model}": LOOK,
     "POST /v1/chat/completions": Ask(
