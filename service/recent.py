@@ -12,14 +12,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bins: TypeAlias = NDArray[np.int64]  # (n_bins,)
 
 MINUTES = 60
 MINUTE_S = 60
 # Times are counted in bins, each a tenth wider than the one before: a quantile is within 5 % of the true one.
 _STEP = math.log(1.1)
 _SHORTEST_MS, _LONGEST_MS = 0.01, 1e7
-QUANTILES = (0.5, 0.95)
+_FIRST = round(math.log(_SHORTEST_MS) / _STEP)
+_BINS = round(math.log(_LONGEST_MS) / _STEP) - _FIRST + 1
 
 
 @dataclass(kw_only=True)
@@ -27,26 +33,35 @@ class Minute:
     """What happened in one minute: how often, by name, and how long it took, by name and bin."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    times: dict[str, Counter[int]] = field(default_factory=dict)
+    times: dict[str, Bins] = field(default_factory=dict)
 
     def add(self, other: Minute) -> None:
         """Add what happened in another process or minute."""
         self.counts.update(other.counts)
         for name, bins in other.times.items():
-            self.times.setdefault(name, Counter()).update(bins)
+            self.bins(name)[:] += bins
+
+    def bins(self, name: str) -> Bins:
+        """Return the bins of a name, to be added to."""
+        if name not in self.times:
+            self.times[name] = np.zeros(_BINS, dtype=np.int64)
+        return self.times[name]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it for a file."""
-        return {"counts": self.counts, "times": self.times}
+        """Return it for a file: of the bins those that are not empty, by number."""
+        times = {}
+        for name, bins in self.times.items():
+            full = np.flatnonzero(bins)
+            times[name] = [full.tolist(), bins[full].tolist()]
+        return {"counts": self.counts, "times": times}
 
     @staticmethod
     def of_json(written: Mapping[str, Any]) -> Minute:
-        """Read what ``to_json`` wrote. Errors: ``ValueError``, ``TypeError``, ``KeyError``, ``AttributeError``."""
-        times = {
-            str(name): Counter({int(one): int(count) for one, count in bins.items()})
-            for name, bins in written["times"].items()
-        }
-        return Minute(counts=Counter({str(name): int(count) for name, count in written["counts"].items()}), times=times)
+        """Read what ``to_json`` wrote. Errors: ``ValueError``, ``TypeError``, ``LookupError``, ``AttributeError``."""
+        minute = Minute(counts=Counter({str(name): int(count) for name, count in written["counts"].items()}))
+        for name, (full, counts) in written["times"].items():
+            minute.bins(str(name))[np.array(full, dtype=np.int64)] = np.array(counts, dtype=np.int64)
+        return minute
 
 
 class Recent:
@@ -72,15 +87,15 @@ class Recent:
     def time(self, name: str, ms: float) -> None:
         """Note how many milliseconds something took."""
         with self._lock:
-            self._now().times.setdefault(name, Counter())[bin_of(ms)] += 1
+            self._now().bins(name)[bin_of(ms)] += 1
 
     def read(self) -> dict[int, Minute]:
-        """Return the minutes in which something happened, as copies."""
+        """Return the minutes in which something happened, not to be changed; that which goes on as a copy."""
         with self._lock:
-            first = self.minute - MINUTES
-            found = {at: Minute() for at in sorted(self._minutes) if at > first}
-            for at, minute in found.items():
-                minute.add(self._minutes[at])
+            now = self.minute
+            found = {at: minute for at, minute in sorted(self._minutes.items()) if at > now - MINUTES}
+            if now in found:
+                found[now] = sum_up([found[now]])
             return found
 
     def _now(self) -> Minute:
@@ -94,7 +109,7 @@ class Recent:
 
 def bin_of(ms: float) -> int:
     """Return the number of the bin of a time."""
-    return round(math.log(min(max(ms, _SHORTEST_MS), _LONGEST_MS)) / _STEP)
+    return round(math.log(min(max(ms, _SHORTEST_MS), _LONGEST_MS)) / _STEP) - _FIRST
 
 
 def sum_up(minutes: Iterable[Minute]) -> Minute:
@@ -105,11 +120,10 @@ def sum_up(minutes: Iterable[Minute]) -> Minute:
     return whole
 
 
-def quantile(bins: Mapping[int, int], share: float) -> float | None:
+def quantile(bins: Bins | None, share: float) -> float | None:
     """Return the time in milliseconds that ``share`` of all did not exceed, None where nothing was timed."""
-    left = share * sum(bins.values())
-    for one in sorted(bins):
-        left -= bins[one]
-        if left <= 1e-9:
-            return float(f"{math.exp(one * _STEP):.3g}")
-    return None
+    total = 0 if bins is None else int(bins.sum())
+    if bins is None or not total:
+        return None
+    found = int(np.searchsorted(bins.cumsum(), share * total - 1e-9))
+    return float(f"{math.exp((found + _FIRST) * _STEP):.3g}")

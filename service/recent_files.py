@@ -15,13 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from service.recent import MINUTE_S, MINUTES, Minute, Recent
+from service.recent import MINUTE_S, MINUTES, Minute, Recent, sum_up
 
 log = logging.getLogger(__name__)
 
 SAVE_S = 5.0
 _SILENCE_S = 3 * SAVE_S  # after which a process is taken for gone
-_BROKEN = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_BROKEN = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 class RecentFiles:
@@ -75,13 +75,13 @@ class RecentFiles:
 
     def read(self) -> dict[int, Minute]:
         """Return the last hour of all processes, minute by minute; the others' is a few seconds old."""
-        minutes = self._recent.read()
         first = self._recent.minute - MINUTES
-        for held in self._read_others():
+        found: dict[int, list[Minute]] = {}
+        for held in (self._recent.read(), *self._read_others()):
             for at, minute in held.items():
                 if at > first:
-                    minutes.setdefault(at, Minute()).add(minute)
-        return dict(sorted(minutes.items()))
+                    found.setdefault(at, []).append(minute)
+        return {at: some[0] if len(some) == 1 else sum_up(some) for at, some in sorted(found.items())}
 
     def living(self) -> set[int]:
         """Return the ids of the processes that wrote lately, and of this one."""

@@ -131,7 +131,7 @@ def _hour(parts: Services) -> HourOut:
 
 
 def _minute(at: int, minute: Minute) -> MinuteOut:
-    bins = minute.times.get("search", {})
+    bins = minute.times.get("search")
     statuses = [(name, n) for name, n in minute.counts.items() if name.startswith("status ")]
     return MinuteOut(
         at=datetime.fromtimestamp(at * MINUTE_S, UTC),
@@ -146,11 +146,11 @@ def _minute(at: int, minute: Minute) -> MinuteOut:
 
 
 def _time(label: str, whole: Minute, name: str) -> TimeOut | None:
-    bins = whole.times.get(name, {})
+    bins = whole.times.get(name)
     median, slow = quantile(bins, 0.5), quantile(bins, 0.95)
-    if median is None or slow is None:
+    if bins is None or median is None or slow is None:
         return None
-    return TimeOut(name=label, count=sum(bins.values()), p50_ms=median, p95_ms=slow)
+    return TimeOut(name=label, count=int(bins.sum()), p50_ms=median, p95_ms=slow)
 
 
 def _fallbacks(counts: Counter[str]) -> list[FallbackOut]:
