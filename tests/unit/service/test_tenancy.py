@@ -85,6 +85,8 @@ ROUTES: dict[str, Ask] = {
     "GET /v1/purges/{purge_id}": FOLLOW,
     "GET /v1/jobs": FOLLOW,
     "GET /v1/jobs/{job_id}": FOLLOW,
+    "GET /v1/jobs/{job_id}/throughput": FOLLOW,
+    "GET /v1/jobs/{job_id}/documents": LOOK,
     "GET /v1/jobs/{job_id}/events": Ask(scopes=("read", "write"), endless=True),
     "POST /v1/jobs/{job_id}/cancel": WRITE,
     "POST /v1/jobs/{job_id}/resume": WRITE,
