@@ -192,6 +192,12 @@ def schema_state(database: Database) -> str:
     return "older" if revision in {script.revision for script in scripts.walk_revisions()} else "newer"
 
 
+def schema_revision(database: Database) -> str | None:
+    """Return the revision of the database's schema, None where it has none yet."""
+    with database.read() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
 def check_schema(database: Database) -> None:
     """Refuse a schema that this program does not work with.
 

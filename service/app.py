@@ -35,6 +35,7 @@ from service.api import (
     forgetting,
     health,
     inspection,
+    installation,
     jobs,
     keys,
     metrics,
@@ -165,6 +166,7 @@ def create_app(
         audit,
         metrics,
         overview,
+        installation,
         openai,
     ):
         app.include_router(module.router)

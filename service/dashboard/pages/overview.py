@@ -12,6 +12,7 @@ from service.api import overview as figures
 from service.dashboard.charts import Chart
 from service.dashboard.desk import Desk
 from service.dashboard.frame import heading, page, section, show
+from service.dashboard.job_parts import list_jobs
 from service.dashboard.live import keep_up
 from service.dashboard.markup import url
 from service.dashboard.overview_parts import (
@@ -26,7 +27,6 @@ from service.dashboard.overview_parts import (
     list_usage,
     sum_of,
 )
-from service.dashboard.pages.jobs import list_jobs
 from service.learning_schemas import JobsOut
 from service.overview_schemas import InstallationOut, OverviewOut
 

@@ -43,6 +43,8 @@ _numbers = count()
 LEFT_OUT = {
     "GET /metrics": "read by Prometheus",
     "GET /v1/overview": "drawn by the dashboard",
+    "GET /v1/installation": "for operators, as is the command line",
+    "POST /v1/doctor": "for operators, as is the command line",
     "GET /v1/jobs/{job_id}/throughput": "drawn by the dashboard",
     "GET /v1/jobs/{job_id}/documents": "drawn by the dashboard",
     "POST /v1/chat/completions": "the OpenAI API has clients of its own",

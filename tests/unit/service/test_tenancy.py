@@ -114,6 +114,8 @@ ROUTES: dict[str, Ask] = {
     "GET /v1/audit": ADMIN,
     "GET /metrics": ADMIN,
     "GET /v1/overview": ADMIN,
+    "GET /v1/installation": Ask(scopes=("admin",), unbound=True),
+    "POST /v1/doctor": Ask(scopes=("admin",), query={"check": "python"}, unbound=True),
     "GET /v1/models": LOOK,
     "GET /v1/models/{model}": LOOK,
     "POST /v1/chat/completions": Ask(
