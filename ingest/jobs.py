@@ -130,8 +130,8 @@ class JobQueue:
             if noted is not None:
                 noted(connection, job_id)
 
-    def retry(self, job_id: str, *, noted: Noted | None = None) -> int:
-        """Queue a job that ended again for its failed items; return how many are tried again.
+    def retry(self, job_id: str, *, item_id: int | None = None, noted: Noted | None = None) -> int:
+        """Queue a job that ended again for its failed items, or for one of them; return how many are tried again.
 
         Errors: ``NotFound``; ``Conflict`` if it has not ended, or nothing of it can be tried again.
         """
@@ -139,9 +139,10 @@ class JobQueue:
             head = job_store.job_head(connection, job_id, lock=True)
             if head["state"] not in ("failed", "succeeded"):
                 raise Conflict(f"only a job that has ended can be retried; job {job_id} is {head['state']}")
-            items = retrying.retry_items(connection, job_id)
+            items = retrying.retry_items(connection, job_id, item_id)
             if not items:
-                raise Conflict(f"job {job_id} has no failed item that can be tried again")
+                which = "no failed item" if item_id is None else f"no failed item {item_id}"
+                raise Conflict(f"job {job_id} has {which} that can be tried again")
             self._run_again(connection, job_id)
             if noted is not None:
                 noted(connection, job_id)

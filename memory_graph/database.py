@@ -186,18 +186,24 @@ def schema_state(database: Database) -> str:
 
     ``newer`` is any revision that this program does not know.
     """
-    with database.read() as connection:
-        tables = inspect(connection)
-        revision = None
-        if tables.has_table("alembic_version"):
-            revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
-        if revision is None:
-            return "older" if tables.has_table("collections") else "empty"
+    revision = schema_revision(database)
+    if revision is None:
+        with database.read() as connection:
+            return "older" if inspect(connection).has_table("collections") else "empty"
     # The files are named by their revisions, which follow one another.
     known = sorted(path.name.split("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
     if revision == known[-1]:
         return "current"
     return "older" if revision in known else "newer"
+
+
+def schema_revision(database: Database) -> str | None:
+    """Return the revision of the database's schema, None where it has none yet."""
+    with database.read() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return revision
 
 
 def check_schema(database: Database) -> None:

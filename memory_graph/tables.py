@@ -146,6 +146,7 @@ documents = Table(
     Index(None, "collection_id", "names", "id"),
     Index(None, "collection_id", "passages", "id"),
     Index(None, "collection_id", "occurred_at", "id"),
+    Index(None, "job_id", "id"),
     **NEVER_REUSED,
 )
 
@@ -410,6 +411,16 @@ job_shares = Table(
     Column("bytes", BigInteger, nullable=False),
     Column("began_at", UtcDateTime),
     Column("noted_at", UtcDateTime),
+)
+
+# What jobs committed, by slots of ten seconds: how fast each of them went (memory_graph/store/samples.py).
+job_samples = Table(
+    "job_samples",
+    metadata,
+    Column("job_id", String(36), ForeignKey("jobs.id"), primary_key=True),
+    Column("slot", BigInteger, primary_key=True, autoincrement=False),  # its first second, from 1970 on
+    Column("passages", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
 )
 
 workers = Table(

@@ -33,11 +33,13 @@ from service.api import (
     forgetting,
     health,
     inspection,
+    installation,
     jobs,
     keys,
     metrics,
     notes,
     openai,
+    overview,
     passages,
     queries,
     recall,
@@ -48,6 +50,7 @@ from service.closing import Closing, Farewell
 from service.dashboard.door import Door
 from service.errors import install_handlers
 from service.etags import Etags
+from service.figures import Figures
 from service.key_ring import KeyRing
 from service.mcp_endpoint import McpEndpoint
 from service.metrics import Metrics
@@ -105,6 +108,7 @@ def create_app(
         ensure_default_collection(database)
         parts.query_log.start()
         parts.keys.start()
+        parts.figures.start()
         # Views and models are ready before the first question; the generator goes on loading behind them.
         with database.read() as connection:
             names = [collection.name for collection in list_collections(connection)]
@@ -119,6 +123,7 @@ def create_app(
         await to_thread(app.state.pulse.stop)
         await to_thread(parts.query_log.stop)
         await to_thread(parts.keys.stop)
+        await to_thread(parts.figures.stop)
         await loading
         await parts.generator.aclose()
         parts.jobs.close()
@@ -160,6 +165,8 @@ def create_app(
         keys,
         audit,
         metrics,
+        overview,
+        installation,
         openai,
     ):
         app.include_router(module.router)
@@ -208,4 +215,5 @@ def _make_parts(
         keys=KeyRing(database, settings.admin_key.get_secret_value()),
         query_log=QueryLog(database, counted.note_answer),
         metrics=counted,
+        figures=Figures(settings, database, counted.recent),
     )

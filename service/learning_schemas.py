@@ -160,6 +160,7 @@ class FailureOut(Out):
     name: str
     reason: str
     error: str
+    retry_id: int | None = Field(default=None, description="To retry this alone; null where nothing of it is kept")
 
 
 class SkippedOut(Out):
@@ -270,6 +271,32 @@ class JobOut(Out):
             seconds=dict(job.seconds),
             tokens=tokens,
         )
+
+
+class ThroughputStepOut(Out):
+    at: datetime
+    passages: int
+    bytes: int
+
+
+class ThroughputOut(Out):
+    """What a job committed, in steps of ``step_s`` seconds; those in which it was nothing are left out."""
+
+    step_s: int | None
+    steps: list[ThroughputStepOut]
+
+
+class LearnedOut(Out):
+    id: str
+    title: str
+    created_at: datetime
+
+
+class LearnedPageOut(Out):
+    """Documents that a job wrote last; one that a later job has written anew is that one's."""
+
+    documents: list[LearnedOut]
+    next_cursor: str | None
 
 
 class JobsOut(Out):

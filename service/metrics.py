@@ -23,12 +23,15 @@ from retrieval.ask import Asked
 from retrieval.search import SearchRequest, SearchResult
 from service import __version__
 from service.metrics_folder import FOLDER_VARIABLE
+from service.recent import Recent
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Seconds: from a search of a small memory to an answer of a model on a CPU.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 # A label takes so many values, further ones are "other": no caller can make a metric grow without end.
 MAX_VALUES = 64
+# Asked every few seconds by machines.
+QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LIVE_FILE = re.compile(r"gauge_live\w+_(\d+)\.db")
 
@@ -38,6 +41,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.recent = Recent()
         self._words: dict[str, set[str]] = {}
         count, time = self._counter, self._histogram
         self.requests = count("http_requests", "Requests by route", "method", "route", "status")
@@ -82,13 +86,19 @@ class Metrics:
         route = self._bounded("route", route, any_text=True)
         self.requests.labels(method, route, str(status)).inc()
         self.request_seconds.labels(method, route).observe(seconds)
+        if route not in QUIET and not route.startswith("/admin"):
+            self.recent.count("requests")
+            if status >= 400:
+                self.recent.count(f"status {status}")
 
     def note_search(self, request: SearchRequest, found: SearchResult) -> None:
         """Count a search with its stages."""
         self.searches.labels(request.mode, request.rerank or "default").inc()
         self.search_seconds.labels(request.mode).observe(found.timings_ms["total"] / 1000)
+        self.recent.count("searches")
+        self.recent.time("search", found.timings_ms["total"])
         for stage in found.stages:
-            self.stage_seconds.labels(self._bounded("stage", stage.name)).observe(stage.ms / 1000)
+            self._time_stage(stage.name, stage.ms)
         if found.fallback_reason:
             self._fall_back("search", found.fallback_reason)
 
@@ -96,11 +106,27 @@ class Metrics:
         """Count an answer with the stages after its search, which was counted by itself."""
         self.answers.labels(asked.strategy, str(asked.answer.found).lower()).inc()
         self.answer_seconds.labels(asked.strategy).observe(asked.timings_ms["total"] / 1000)
+        self.recent.count("answers")
+        self.recent.time("question", asked.timings_ms["total"])
         for stage in asked.reading:
-            self.stage_seconds.labels(self._bounded("stage", stage.name)).observe(stage.ms / 1000)
-        self.stage_seconds.labels("answer").observe(asked.answer_ms / 1000)
+            self._time_stage(stage.name, stage.ms)
+        self._time_stage("answer", asked.answer_ms)
         if reason := asked.answer.fallback_reason or asked.reason:
             self._fall_back("answer", reason)
+
+    def note_call(self, kind: str, outcome: str, seconds: float) -> None:
+        """Count a call of the generator."""
+        self.calls.labels(kind, outcome).inc()
+        self.call_seconds.labels(kind).observe(seconds)
+        self.recent.count("calls")
+        if outcome not in ("ok", "left"):
+            self.recent.count("failed calls")
+        self.recent.time("generator call", seconds * 1000)
+
+    def note_tokens(self, kind: str, count: int) -> None:
+        """Count tokens that a call of the generator cost."""
+        self.tokens.labels(kind).inc(count)
+        self.recent.count(f"tokens {kind}", count)
 
     def raise_to(self, counter: Counter, total: float) -> None:
         """Raise a counter to a total that is kept elsewhere in this process."""
@@ -127,8 +153,15 @@ class Metrics:
         _bury(Path(folder))
         yield from MultiProcessCollector(CollectorRegistry(), path=folder).collect()  # type: ignore[no-untyped-call]
 
+    def _time_stage(self, name: str, ms: float) -> None:
+        stage = self._bounded("stage", name)
+        self.stage_seconds.labels(stage).observe(ms / 1000)
+        self.recent.time(f"stage {stage}", ms)
+
     def _fall_back(self, part: str, reason: str) -> None:
-        self.fallbacks.labels(part, self._bounded("reason", reason.partition(":")[0])).inc()
+        word = self._bounded("reason", reason.partition(":")[0])
+        self.fallbacks.labels(part, word).inc()
+        self.recent.count(f"fallback {part} {word}")
 
     def _bounded(self, label: str, value: str, *, any_text: bool = False) -> str:
         known = self._words.setdefault(label, set())

@@ -19,6 +19,8 @@ class ObservedGenerator:
     def __init__(self, generator: Generator, metrics: Metrics) -> None:
         self._generator = generator
         self._metrics = metrics
+        self.reachable: bool | None = None
+        """Whether it last answered; None before the first time."""
 
     @property
     def name(self) -> str:
@@ -60,7 +62,7 @@ class ObservedGenerator:
     async def check(self) -> GeneratorState:
         """Probe the generator."""
         state = await self._generator.check()
-        self._metrics.generator_up.set(float(state.reachable))
+        self._note_reachable(state.reachable)
         return state
 
     async def aclose(self) -> None:
@@ -84,14 +86,17 @@ class ObservedGenerator:
         except GeneratorError as error:
             outcome = error.code
             if isinstance(error, GeneratorUnavailable | GeneratorTimeout):
-                self._metrics.generator_up.set(0)
+                self._note_reachable(False)
             raise
         finally:
-            self._metrics.calls.labels(kind, outcome).inc()
-            self._metrics.call_seconds.labels(kind).observe(time.perf_counter() - start)
+            self._metrics.note_call(kind, outcome, time.perf_counter() - start)
             self.note_servers()
             if outcome == "ok":
-                self._metrics.generator_up.set(1)
+                self._note_reachable(True)
+
+    def _note_reachable(self, reachable: bool) -> None:
+        self.reachable = reachable
+        self._metrics.generator_up.set(float(reachable))
 
     def _spend(self, usage: Usage) -> None:
         for kind, count in (
@@ -99,4 +104,4 @@ class ObservedGenerator:
             ("cached", usage.cached_tokens),
             ("completion", usage.completion_tokens),
         ):
-            self._metrics.tokens.labels(kind).inc(count)
+            self._metrics.note_tokens(kind, count)

@@ -37,6 +37,7 @@ TAGS = {
     "openai": "The shapes of OpenAI: each collection is a model that answers from its memory.",
     "keys": "Who may ask, and for what.",
     "passages": "What is retrieved: pieces of documents.",
+    "installation": "What the installation is made of, how it does, and whether it is whole.",
 }
 SECURITY = "key"
 JSON = "application/json"

@@ -40,8 +40,8 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 WELL_FORMED = re.compile(r"[!-~]{1,255}")
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-# Posted only because a question does not fit into an address.
-READING = ("/search", "/query", "/chat/completions", "/corrections/preview")
+# Posted only because a question does not fit into an address, or because it takes its time.
+READING = ("/search", "/query", "/chat/completions", "/corrections/preview", "/v1/doctor")
 RENEW_S = 20.0
 
 

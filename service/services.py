@@ -16,6 +16,7 @@ from retrieval.generator import Generator
 from retrieval.search import Searcher
 from retrieval.views import ViewCache
 from service.access import Caller
+from service.figures import Figures
 from service.key_ring import KeyRing
 from service.metrics import Metrics
 from service.query_log import QueryLog
@@ -35,6 +36,7 @@ class Services:
     query_log: QueryLog
     keys: KeyRing
     metrics: Metrics
+    figures: Figures
 
 
 def get_services(request: Request) -> Services:

@@ -11,14 +11,12 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retrieval import tracing
-from service.metrics import Metrics
+from service.metrics import QUIET, Metrics
 from service.routes import route_of
 
 log = logging.getLogger("sharpwave.access")
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Asked every few seconds by machines.
-QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 _CLIENT_GONE = 499
 
 

@@ -145,6 +145,7 @@ class Failure(Model):
     name: str
     reason: str
     error: str
+    retry_id: int | None = None
 
 
 class Skipped(Model):

@@ -22,6 +22,7 @@ from memory_graph.tables import (
     fact_sources,
     facts,
     job_items,
+    job_samples,
     job_shares,
     jobs,
     key_collections,
@@ -158,7 +159,7 @@ def delete_collection(connection: Connection, name: str) -> None:
     """Delete a collection with all that it holds, and request that its bytes go too. Errors: ``NotFound``."""
     collection = get_collection(connection, name)
     job_ids = select(jobs.c.id).where(jobs.c.collection_id == collection.id)
-    for of_jobs in (job_items, job_shares):
+    for of_jobs in (job_items, job_shares, job_samples):
         connection.execute(delete(of_jobs).where(of_jobs.c.job_id.in_(job_ids)))
     for table in (
         note_passages,

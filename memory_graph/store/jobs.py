@@ -58,6 +58,8 @@ class Failure:
     reason: str
     error: str
     item_id: int | None = None  # that it is a part of
+    # The item that is read again where this is tried again alone; none where nothing of it is kept.
+    retry_id: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,8 +277,6 @@ def list_jobs(
         query = query.where(jobs.c.collection_id == collection_id)
     if among is not None:
         query = query.where(jobs.c.collection_id.in_(select(collections.c.id).where(collections.c.name.in_(among))))
-    if among is not None:
-        query = query.where(jobs.c.collection_id.in_(select(collections.c.id).where(collections.c.name.in_(among))))
     if state is not None:
         query = query.where(jobs.c.state == state)
     if after is not None:
@@ -434,8 +434,11 @@ def _job(connection: Connection, head: RowMapping, failures: int) -> Job:
         .mappings()
         .one()
     )
+    whole = job_items.alias()
+    retry_id = case((job_items.c.held.is_(True), job_items.c.id), (whole.c.held.is_(True), whole.c.id), else_=None)
     failed = connection.execute(
-        select(job_items.c.name, job_items.c.reason, job_items.c.error)
+        select(job_items.c.name, job_items.c.reason, job_items.c.error, retry_id.label("retry_id"))
+        .outerjoin(whole, whole.c.id == job_items.c.item_id)
         .where(job_items.c.job_id == head["id"], job_items.c.state == "failed")
         .order_by(job_items.c.id)
         .limit(failures)

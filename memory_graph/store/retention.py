@@ -20,6 +20,7 @@ from memory_graph.tables import (
     commits,
     documents,
     job_items,
+    job_samples,
     job_shares,
     jobs,
     queries,
@@ -191,7 +192,7 @@ def _drop_jobs(connection: Connection, days: int, moment: datetime) -> int:
     if not days:
         return 0
     old = select(jobs.c.id).where(jobs.c.finished_at < moment - timedelta(days=days))
-    for of_jobs in (job_items, job_shares):
+    for of_jobs in (job_items, job_shares, job_samples):
         connection.execute(delete(of_jobs).where(of_jobs.c.job_id.in_(old)))
     return connection.execute(delete(jobs).where(jobs.c.id.in_(old))).rowcount
 

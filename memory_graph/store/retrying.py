@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, delete, exists, select, update
 
 from memory_graph.store.rows import chunks
-from memory_graph.tables import documents, job_items, job_shares, jobs
+from memory_graph.tables import documents, job_items, job_samples, job_shares, jobs
 
 _STAGED = ("document", "upload")  # kinds of item that hold a text; a file's holds its path
 
 
-def retry_items(connection: Connection, job_id: str) -> int:
-    """Let the failed items of a job wait to be learned again; return how many.
+def retry_items(connection: Connection, job_id: str, only: int | None = None) -> int:
+    """Let the failed items of a job, or ``only`` that with this id, wait to be learned again; return how many.
 
     An item of which parts failed is read again as a whole: what was learned of it is known. What cannot be read again
     stays failed: a text that was erased meanwhile, and paths that could not even be listed.
     """
-    waiting = list(
-        connection.scalars(select(job_items.c.id).where(job_items.c.job_id == job_id, job_items.c.held.is_(True)))
-    )
+    held = select(job_items.c.id).where(job_items.c.job_id == job_id, job_items.c.held.is_(True))
+    waiting = list(connection.scalars(held if only is None else held.where(job_items.c.id == only)))
     for some in chunks(waiting):
         connection.execute(
             update(job_items)
@@ -58,7 +57,7 @@ def drop_held_of(connection: Connection, item_id: int) -> None:
 
 def remove_job(connection: Connection, job_id: str) -> None:
     """Remove a job with its items and their texts; what it learned stays."""
-    for table in (job_items, job_shares):
+    for table in (job_items, job_shares, job_samples):
         connection.execute(delete(table).where(table.c.job_id == job_id))
     connection.execute(delete(jobs).where(jobs.c.id == job_id))
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, exists, func, insert, or_, select, up
 
 from memory_graph.store.jobs import UNFINISHED, Item
 from memory_graph.store.rows import now
+from memory_graph.store.samples import add_sample
 from memory_graph.tables import job_items, job_shares, jobs
 
 _ITEM = ("id", "kind", "name", "size", "attempts", "known", "payload", "data")
@@ -116,7 +117,8 @@ def begin_share(connection: Connection, share: Share, worker: str) -> None:
 
 
 def note_progress(connection: Connection, share: Share, *, passages: int, bytes_done: int) -> None:
-    """Add what a commit brought to what a share's worker has done."""
+    """Add what a commit brought to what a share's worker has done, and to what its job did at this moment."""
+    add_sample(connection, share.job_id, passages=passages, bytes_done=bytes_done)
     connection.execute(
         update(job_shares)
         .where(*_row(share))

@@ -10,19 +10,30 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
 
-from memory_graph.store.jobs import get_job, list_jobs
+from memory_graph.store.jobs import get_job, job_head, list_jobs
+from memory_graph.store.learned import list_learned
+from memory_graph.store.samples import read_samples
 from memory_graph.text import hash_text
-from service.access import FOLLOWS, WRITES, Acting, Asking
+from service.access import FOLLOWS, READS, WRITES, Acting, Asking
 from service.auditing import job_change
 from service.events import EventStream, event, event_stream
-from service.learning_schemas import JobOut, JobsOut, JobState
-from service.paging import Cursor, Limit, Pages
+from service.learning_schemas import (
+    JobOut,
+    JobsOut,
+    JobState,
+    LearnedOut,
+    LearnedPageOut,
+    ThroughputOut,
+    ThroughputStepOut,
+)
+from service.paging import MAX_ID, Cursor, Limit, Pages
 from service.services import Parts, Services, choose_collection
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 EVENT_S = 0.5
 PAGES = Pages[tuple[datetime, str]]("jobs", datetime, str)
+LEARNED = Pages[tuple[int]]("learned", int)
 
 
 @router.get("", dependencies=[FOLLOWS])
@@ -53,6 +64,28 @@ def show(job_id: str, parts: Parts) -> JobOut:
 
 
 # The dependency answers for an unknown job before the stream begins, while there still is a status to say so with.
+@router.get("/{job_id}/throughput", dependencies=[FOLLOWS])
+def throughput(job_id: str, parts: Parts) -> ThroughputOut:
+    """Return how fast a job went from its begin on, in up to 120 steps of equal length."""
+    with parts.database.read() as connection:
+        job_head(connection, job_id)
+        found = read_samples(connection, job_id)
+    steps = [ThroughputStepOut.model_validate(one) for one in found]
+    return ThroughputOut(step_s=found[0].seconds if found else None, steps=steps)
+
+
+@router.get("/{job_id}/documents", dependencies=[READS])
+def learned(job_id: str, parts: Parts, cursor: Cursor = None, limit: Limit = 50) -> LearnedPageOut:
+    """List the documents that a job wrote last, in the order in which they were first learned."""
+    (after,) = LEARNED.read(cursor) or (0,)
+    with parts.database.read() as connection:
+        job_head(connection, job_id)
+        found = list_learned(connection, job_id, after=after, limit=limit + 1)
+    page, following = LEARNED.cut(found, limit, lambda one: (one.row_id,))
+    documents = [LearnedOut(id=one.key, title=one.title, created_at=one.created_at) for one in page]
+    return LearnedPageOut(documents=documents, next_cursor=following)
+
+
 @router.get("/{job_id}/events", response_class=EventStream, dependencies=[FOLLOWS, Depends(show)])
 async def follow(job_id: str, parts: Parts, last_event_id: Annotated[str | None, Header()] = None) -> EventStream:
     """Follow a job: `progress` events while it runs, then one `done`.
@@ -93,10 +126,15 @@ def resume(job_id: str, parts: Parts, actor: Acting) -> JobOut:
 
 
 @router.post("/{job_id}/retry", dependencies=[WRITES])
-def retry(job_id: str, parts: Parts, actor: Acting) -> JobOut:
-    """Queue a job that has ended again for its failed items."""
+def retry(
+    job_id: str,
+    parts: Parts,
+    actor: Acting,
+    item: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only this one: `retry_id` of a failure")] = None,
+) -> JobOut:
+    """Queue a job that has ended again for its failed items, or for one of them."""
     with job_change(parts.database, actor, "job.retry", job_id) as note:
-        parts.jobs.retry(job_id, noted=note)
+        parts.jobs.retry(job_id, item_id=item, noted=note)
     return show(job_id, parts)
 
 

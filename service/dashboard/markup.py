@@ -45,6 +45,26 @@ def number(value: float | None, unit: str = "") -> Markup:
     return Markup('<span class="number">{}{}</span>').format(text, f" {unit}" if unit else "")
 
 
+def size(count: int | None) -> Markup:
+    """Return a number of bytes in the unit that suits it; a megabyte is 1,000,000 bytes."""
+    if count is None:
+        return number(None)
+    for unit, length in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= length:
+            return number(count / length, unit)
+    return number(count, "bytes")
+
+
+def milliseconds(value: float | None) -> Markup:
+    """Return a time, in seconds where it is long."""
+    if value is None:
+        return number(None)
+    if value >= 10_000:
+        return number(value / 1_000, "s")
+    text = f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+    return Markup('<span class="number">{} ms</span>').format(text)
+
+
 def badge(text: str, kind: str = "plain") -> Markup:
     """Return a short state; ``kind`` is one of good, bad, busy, plain."""
     return Markup('<span class="badge {}">{}</span>').format(kind, text)

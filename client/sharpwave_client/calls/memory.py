@@ -227,9 +227,17 @@ def resume_job(job_id: str) -> Call[Job]:
     return _move_job(job_id, "resume")
 
 
-def retry_job(job_id: str) -> Call[Job]:
-    """Queue a job that has ended again for its failed items."""
-    return _move_job(job_id, "retry")
+def retry_job(job_id: str, *, item: int | None = None) -> Call[Job]:
+    """Queue a job that has ended again for its failed items; for one of them, where ``item`` is its ``retry_id``."""
+    path = {"job_id": job_id}
+    return Call(
+        method="POST",
+        route=f"{_JOB}/retry",
+        path=path,
+        params={"item": item},
+        headers=write_key(),
+        read=into(Job),
+    )
 
 
 def remove_job(job_id: str) -> Call[None]:

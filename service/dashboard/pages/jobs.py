@@ -1,45 +1,85 @@
-"""Jobs: how far they are, what failed and why; to cancel, resume or retry one."""
+"""Jobs: how far they are, how fast they went, what failed and why; to cancel, resume or retry one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import get_args
 
 from markupsafe import Markup
-from nicegui import ui
+from nicegui import events, ui
 
-from service.api import jobs
+from memory_graph.errors import InvalidInput
+from service.api import collections, jobs
+from service.dashboard.charts import Chart
 from service.dashboard.desk import Desk
-from service.dashboard.frame import heading, is_sure, page, show, told
-from service.dashboard.markup import badge, facts, link, moment, number, table, url
-from service.learning_schemas import JobOut
+from service.dashboard.frame import heading, is_sure, page, section, show, told
+from service.dashboard.job_parts import (
+    describe_job,
+    draw_progress,
+    draw_stages,
+    draw_throughput,
+    list_failures,
+    list_jobs,
+    list_learned,
+    list_tokens,
+)
+from service.dashboard.live import keep_up
+from service.dashboard.markup import link, pager, url
+from service.learning_schemas import JobOut, JobsOut, JobState
 
-EVERY_S = 1.0
-KINDS = {"succeeded": "good", "failed": "bad", "running": "busy", "queued": "busy", "cancelled": "plain"}
+EVERY_S = 2.0
+PAGE = 50
 CANCEL = "Cancel this job? What it has learned stays, the rest is dropped."
 _ACTIONS = {"cancel": jobs.cancel, "resume": jobs.resume, "retry": jobs.retry}
-COLUMNS = ("Job", "Collection", "State", "Progress", "Documents#", "Passages#", "Failed#", "Pace#", "Begun")
+# Sends the item of the button that was clicked in a table of failed items.
+_CLICKED = (
+    "(event) => { const one = event.target.closest('button[data-item]'); if (one) emit(Number(one.dataset.item)) }"
+)
 
 
 @page("/jobs", "Jobs")
-async def all_jobs(desk: Desk) -> None:
-    """Show the newest jobs; the list keeps up with them."""
+async def all_jobs(desk: Desk, state: str = "", collection: str = "", cursor: str = "") -> None:
+    """Show the jobs, the newest first, a page at a time; the page keeps up with them."""
+    if state and state not in get_args(JobState):
+        raise InvalidInput("state", f"must be one of {', '.join(get_args(JobState))}, not {state!r}")
     heading("Jobs", "Documents are learned by jobs, which go on after a restart.")
+    names = [one.name for one in (await desk.call(collections.list_all)).collections]
+    with ui.row():
+        ui.select(
+            {"": "all states"} | {one: one for one in get_args(JobState)},
+            value=state,
+            label="State",
+            on_change=lambda to: ui.navigate.to(url("jobs", state=to.value, collection=collection)),
+        ).props("dense outlined options-dense").classes("choice")
+        ui.select(
+            {"": "all collections"} | {one: one for one in names},
+            value=collection if collection in names else "",
+            label="Collection",
+            on_change=lambda to: ui.navigate.to(url("jobs", state=state, collection=to.value)),
+        ).props("dense outlined options-dense").classes("choice")
     listed = show(Markup(""))
+    pages = show(Markup(""))
+    empty = "No job is like that." if state or collection or cursor else "No job yet."
 
     async def refresh() -> None:
-        async with told("refreshing the jobs"):
-            found = await desk.call(jobs.list_newest, limit=100)
-            listed.content = list_jobs(found.jobs, empty="No job yet.")
+        found: JobsOut = await desk.call(
+            jobs.list_newest,
+            state=state or None,
+            collection=collection or None,
+            cursor=cursor or None,
+            limit=PAGE,
+        )
+        listed.content = list_jobs(found.jobs, empty=empty)
+        older = url("jobs", state=state, collection=collection, cursor=found.next_cursor) if found.next_cursor else None
+        pages.content = pager(older, url("jobs", state=state, collection=collection) if cursor else None)
 
-    await refresh()
-    ui.timer(EVERY_S * 2, refresh, immediate=False)
+    await keep_up(refresh, every_s=EVERY_S, doing="refreshing the jobs")
 
 
 @page("/jobs/{job_id}", "Job")
-async def one_job(desk: Desk, job_id: str) -> None:
+async def one_job(desk: Desk, job_id: str, failures: int = 1, learned: str = "") -> None:
     """Show one job live, with its failed items, and let it be cancelled, resumed or retried."""
     job: JobOut = await desk.call(jobs.show, job_id=job_id)
-    heading(f"Job {job_id[:8]}")
+    heading(f"Job {job_id[:8]}", link("All jobs", url("jobs")))
     state = show(Markup(""))
     with ui.row():
         buttons = {
@@ -47,85 +87,50 @@ async def one_job(desk: Desk, job_id: str) -> None:
             "resume": ui.button("Resume", icon="play_arrow"),
             "retry": ui.button("Retry what failed", icon="replay"),
         }
+    section("Progress")
+    progress = show(Markup(""))
+    pace = Chart("Throughput", {"Passages": "bar"}, category="From (UTC)", unit="passages/s", height="12rem")
+    section("Time by stage")
+    stages = show(Markup(""))
+    tokens = show(Markup(""))
+    section("Failed items")
     failed = show(Markup(""))
+    section("What it learned")
+    documents = show(Markup(""))
+    seen: tuple[int, int] | None = None  # documents and passages that the lists below were drawn for
 
-    def draw(now: JobOut) -> None:
-        nonlocal job
+    async def draw(now: JobOut) -> None:
+        nonlocal job, seen
         job = now
-        state.content = _describe(now)
-        failed.content = _list_failures(now)
+        state.content = describe_job(now)
+        progress.content = draw_progress(now)
+        stages.content = draw_stages(now)
+        tokens.content = list_tokens(now)
+        failed.content = list_failures(now, failures)
         buttons["cancel"].set_visibility(now.finished_at is None)
         buttons["resume"].set_visibility(now.state == "failed")
         buttons["retry"].set_visibility(now.finished_at is not None and now.progress.retryable > 0)
+        if seen != (now.progress.documents, now.progress.passages):
+            drawn = draw_throughput(await desk.call(jobs.throughput, job_id=job_id))
+            pace.update(drawn.names, drawn.values, drawn.rows, empty="Nothing was committed yet.")
+            found = await desk.call(jobs.learned, job_id=job_id, cursor=learned or None)
+            documents.content = list_learned(now, found, learned)
+            seen = now.progress.documents, now.progress.passages
 
     async def refresh() -> None:
-        async with told("refreshing a job"):
-            draw(await desk.call(jobs.show, job_id=job_id))
+        await draw(await desk.call(jobs.show, job_id=job_id))
 
-    async def act(name: str) -> None:
+    async def act(name: str, item: int | None = None) -> None:
         if name == "cancel" and not await is_sure(CANCEL, yes="Cancel the job", no="Let it go on"):
             return
         async with told(f"to {name} a job"):
-            draw(await desk.call(_ACTIONS[name], job_id=job_id))
+            given = {"item": item} if item is not None else {}
+            await draw(await desk.call(_ACTIONS[name], job_id=job_id, **given))
+
+    async def retry_one(event: events.GenericEventArguments) -> None:
+        await act("retry", int(event.args))
 
     for name, button in buttons.items():
         button.on_click(lambda name=name: act(name))
-    draw(job)
-    ui.timer(EVERY_S, refresh, immediate=False)
-
-
-def list_jobs(found: Sequence[JobOut], *, empty: str) -> str:
-    """Return a table of jobs."""
-    rows = [
-        (
-            link(job.id[:8], url("jobs", job.id), f"Job {job.id[:8]}"),
-            job.collection,
-            badge(job.state, KINDS[job.state]),
-            _bar(job),
-            number(job.progress.documents),
-            number(job.progress.passages),
-            number(job.progress.failed),
-            number(job.passages_per_s, "passages/s"),
-            moment(job.created_at),
-        )
-        for job in found
-    ]
-    return table("Jobs", COLUMNS, rows, empty=empty)
-
-
-def _bar(job: JobOut) -> Markup:
-    share = 100.0 if job.state == "succeeded" else 100.0 * job.progress.bytes / max(job.progress.total_bytes, 1)
-    left = f", {job.seconds_left:,.0f} s left" if job.seconds_left else ""
-    return Markup(
-        '<div class="bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{0:.0f}" '
-        'aria-label="Progress">'
-        '<span style="width:{0:.0f}%"></span></div><span class="faint number">{0:.0f} %{1}</span>'
-    ).format(share, left)
-
-
-def _describe(job: JobOut) -> str:
-    told_of = {
-        "Collection": link(job.collection, url("c", job.collection, "documents")),
-        "State": badge(job.state, KINDS[job.state]),
-        "Progress": _bar(job),
-        "Documents": number(job.progress.documents),
-        "Known already": number(job.progress.known),
-        "Passages": number(job.progress.passages),
-        "Copies": number(job.progress.exact + job.progress.near),
-        "Failed": number(job.progress.failed),
-        "Pace": number(job.passages_per_s, "passages/s"),
-        "Begun": moment(job.started_at),
-        "Ended": moment(job.finished_at),
-    }
-    if job.tokens.calls:
-        told_of["Tokens"] = number(job.tokens.prompt + job.tokens.completion, "tokens")
-    rows = [(name, number(float(seconds), "s")) for name, seconds in job.seconds.items()]
-    stages = table("Time by stage", ("Stage", "Time#"), rows, empty="No stage has ended yet.")
-    error = Markup('<p class="empty">{}</p>').format(job.error) if job.error else Markup("")
-    return facts(told_of) + error + Markup("<h2>Time by stage</h2>") + stages
-
-
-def _list_failures(job: JobOut) -> str:
-    rows = [(one.name, badge(one.reason, "bad"), one.error) for one in job.failures]
-    failures = table("Failed items", ("Item", "Reason", "What was wrong"), rows, empty="Nothing failed.")
-    return Markup("<h2>Failed items</h2>") + failures
+    failed.on("click", retry_one, js_handler=_CLICKED)
+    await keep_up(refresh, every_s=EVERY_S, doing="refreshing a job")

@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime, time, timedelta
 
 from markupsafe import Markup
-from nicegui import ui
+from nicegui import events, ui
 
+from memory_graph.errors import InvalidInput
+from memory_graph.store.rows import now
 from service.access import SCOPES
 from service.api import collections, keys
 from service.dashboard.desk import Desk
 from service.dashboard.frame import heading, is_sure, page, show, told
+from service.dashboard.job_parts import bar
 from service.dashboard.markup import badge, moment, number, table
-from service.key_schemas import KeyIn, KeyOut, NewKeyOut
+from service.key_schemas import KeyIn, KeyOut, NewKeyOut, RotateIn
 
-RENEW = "Give this key a new secret? The one before ends at once."
-REVOKE = "Revoke this key? Programs that use it are refused from now on."
-COLUMNS = ("Key", "Scopes", "Collections", "State", "Made", "Last used", "Tokens today#")
+REVOKE = "Revoke the key {}? Programs that use it are refused from now on."
+COLUMNS = ("Key", "Scopes", "Collections", "State", "Made", "Last used", "Requests#", "Tokens today#", "Change")
+# Sends what the button that was clicked in the table is for.
+_CLICKED = """(event) => {
+  const one = event.target.closest('button[data-key]');
+  if (one) emit([one.dataset.do, one.dataset.key, one.dataset.name]);
+}"""
+# For how long the secret before a renewal still holds, in seconds.
+GRACES = {0: "at once", 3_600: "after an hour", 86_400: "after a day", 604_800: "after a week"}
 
 
 @page("/keys", "Keys")
 async def all_keys(desk: Desk) -> None:
     """Show the keys within reach, make new ones, and let each be renewed or revoked."""
     heading("Keys", "A key is shown once, when it is made. Once there is one, nobody is answered without.")
-    with ui.row():
-        ui.button("New key", icon="add", on_click=lambda: _make(desk, refresh))
-        chosen: ui.select = ui.select({}, label="Key to renew or revoke").props("outlined dense").classes("wide")
-        ui.button("Renew", icon="autorenew", on_click=lambda: _renew(desk, chosen.value, refresh))
-        ui.button("Revoke", icon="block", on_click=lambda: _revoke(desk, chosen.value, refresh))
+    ui.button("New key", icon="add", on_click=lambda: _make(desk, refresh))
     listed = show(Markup(""))
 
     async def refresh() -> None:
         async with told("listing the keys"):
-            found = (await desk.call(keys.list_all)).keys
-            listed.content = _list(found)
-            chosen.set_options({key.id: f"{key.name} ({key.id[:8]})" for key in found if key.revoked_at is None})
+            listed.content = _list((await desk.call(keys.list_all)).keys)
 
+    async def act(event: events.GenericEventArguments) -> None:
+        doing, key_id, name = map(str, event.args)
+        await (_renew if doing == "renew" else _revoke)(desk, key_id, name, refresh)
+
+    listed.on("click", act, js_handler=_CLICKED)
     await refresh()
 
 
@@ -47,6 +56,8 @@ async def _make(desk: Desk, done: Callable[[], Awaitable[None]]) -> None:
         scopes = ui.select(list(SCOPES), value=["read"], multiple=True, label="Scopes").props("outlined")
         bound = ui.select(names, value=[], multiple=True, label="Collections; all, if none is chosen").props("outlined")
         per_minute = ui.number("Requests a minute; no limit, if empty", min=1, precision=0).props("outlined")
+        per_day = ui.number("Tokens a day (UTC); no limit, if empty", min=1, precision=0).props("outlined")
+        until = ui.input("Last day that it holds (UTC); no end, if empty").props('outlined type="date" stack-label')
         with ui.row():
             ui.button("Make the key", on_click=lambda: dialog.submit(True))
             ui.button("Leave it", on_click=lambda: dialog.submit(False)).props("flat")
@@ -59,23 +70,31 @@ async def _make(desk: Desk, done: Callable[[], Awaitable[None]]) -> None:
                 name=name.value or "",
                 scopes=scopes.value,
                 collections=bound.value or None,
+                expires_at=_end_of(until.value) if until.value else None,
                 requests_per_minute=int(per_minute.value) if per_minute.value else None,
+                tokens_per_day=int(per_day.value) if per_day.value else None,
             ),
         )
         await done()
         _show_once(made)
 
 
-async def _renew(desk: Desk, key_id: str | None, done: Callable[[], Awaitable[None]]) -> None:
-    if key_id and await is_sure(RENEW, yes="Renew it", no="Leave it"):
+async def _renew(desk: Desk, key_id: str, name: str, done: Callable[[], Awaitable[None]]) -> None:
+    with ui.dialog(value=True) as dialog, ui.card().classes("form"):
+        show(Markup("<h2>Give the key {} a new secret?</h2>").format(name))
+        grace = ui.select(GRACES, value=0, label="The secret before ends").props("outlined")
+        with ui.row():
+            ui.button("Renew it", color="negative", on_click=lambda: dialog.submit(True))
+            ui.button("Leave it", on_click=lambda: dialog.submit(False)).props("flat")
+    if await dialog:
         async with told("renewing a key"):
-            made = await desk.call(keys.renew, key_id=key_id)
+            made = await desk.call(keys.renew, key_id=key_id, body=RotateIn(grace_s=grace.value))
             await done()
             _show_once(made)
 
 
-async def _revoke(desk: Desk, key_id: str | None, done: Callable[[], Awaitable[None]]) -> None:
-    if key_id and await is_sure(REVOKE, yes="Revoke it", no="Leave it"):
+async def _revoke(desk: Desk, key_id: str, name: str, done: Callable[[], Awaitable[None]]) -> None:
+    if await is_sure(REVOKE.format(name), yes="Revoke it", no="Leave it"):
         async with told("revoking a key"):
             await desk.call(keys.end, key_id=key_id)
             await done()
@@ -88,7 +107,7 @@ def _show_once(made: NewKeyOut) -> None:
         ui.button("I have it", on_click=dialog.close)
 
 
-def _list(found: list[KeyOut]) -> str:
+def _list(found: list[KeyOut]) -> Markup:
     rows = [
         (
             Markup('{}<div class="faint">{}</div>').format(key.name, key.id),
@@ -97,16 +116,53 @@ def _list(found: list[KeyOut]) -> str:
             _state(key),
             moment(key.created_at),
             moment(key.used_at),
-            number(key.tokens_today),
+            number(key.requests_per_minute, "a minute") if key.requests_per_minute else "no limit",
+            _spent(key),
+            _buttons(key) if key.revoked_at is None else "",
         )
         for key in found
     ]
-    return table("Keys", COLUMNS, rows, empty="There is no key yet: the service answers this machine only.")
+    listed = table("Keys", COLUMNS, rows, empty="There is no key yet: the service answers this machine only.")
+    if found:
+        listed += Markup(
+            '<p class="faint">Tokens are those of questions, since midnight UTC. What learning costs a language model '
+            "is told with its job.</p>"
+        )
+    return listed
+
+
+def _buttons(key: KeyOut) -> Markup:
+    one = Markup(
+        '<button type="button" class="small" data-do="{}" data-key="{}" data-name="{}" aria-label="{}">{}</button>'
+    )
+    pairs = (("renew", "Renew"), ("revoke", "Revoke"))
+    return Markup(" ").join(one.format(doing, key.id, key.name, f"{said} {key.name}", said) for doing, said in pairs)
+
+
+def _spent(key: KeyOut) -> Markup:
+    if key.tokens_per_day is None:
+        return Markup('{}<div class="faint">no limit</div>').format(number(key.tokens_today))
+    share = 100.0 * key.tokens_today / key.tokens_per_day
+    said = f" of {key.tokens_per_day:,}"
+    return number(key.tokens_today) + bar(min(share, 100.0), f"Tokens of {key.name} spent today", said)
 
 
 def _state(key: KeyOut) -> Markup:
     if key.revoked_at is not None:
-        return badge("revoked", "bad")
+        return Markup("{} {}").format(badge("revoked", "bad"), moment(key.revoked_at))
+    if key.expires_at is not None and key.expires_at <= now():
+        return Markup("{} {}").format(badge("expired", "bad"), moment(key.expires_at))
+    states = [badge("holds", "good")]
     if key.expires_at is not None:
-        return Markup("{} {}").format(badge("holds until"), moment(key.expires_at))
-    return badge("holds", "good")
+        states = [Markup("{} {}").format(badge("holds until", "good"), moment(key.expires_at))]
+    if key.old_until is not None and key.old_until > now():
+        states.append(Markup("{} {}").format(badge("the secret before, until", "busy"), moment(key.old_until)))
+    return Markup(" ").join(states)
+
+
+def _end_of(day: str) -> datetime:
+    """Return the end of a day, in UTC. Errors: ``InvalidInput``."""
+    try:
+        return datetime.combine(date.fromisoformat(day), time.min, UTC) + timedelta(days=1)
+    except (ValueError, OverflowError):
+        raise InvalidInput("expires_at", f"must be a day such as 2027-01-31, not {day!r}") from None

@@ -1,65 +1,132 @@
-"""The overview: what the collections hold, what is being learned, and whether all parts work."""
+"""The overview: what the collections hold and how they grew, what is being learned, and how the service does."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from markupsafe import Markup
 from nicegui import ui
 
-from service.api import collections, health, jobs
+from service.api import health, jobs
+from service.api import overview as figures
+from service.dashboard.charts import Chart
 from service.dashboard.desk import Desk
-from service.dashboard.frame import heading, page, section, show, told
-from service.dashboard.markup import badge, link, moment, number, table, url
-from service.dashboard.pages.jobs import list_jobs
+from service.dashboard.frame import heading, page, section, show
+from service.dashboard.job_parts import list_jobs
+from service.dashboard.live import keep_up
+from service.dashboard.markup import url
+from service.dashboard.overview_parts import (
+    describe_generator,
+    draw_growth,
+    draw_searches,
+    draw_stages,
+    draw_times,
+    list_collections,
+    list_parts,
+    list_troubles,
+    list_usage,
+    sum_of,
+)
 from service.learning_schemas import JobsOut
-from service.schemas import CollectionOut
+from service.overview_schemas import InstallationOut, OverviewOut
 
 EVERY_S = 2.0
+PARTS_S = 5.0
 SHOWN_JOBS = 5
+QUIET = "Nobody asked anything in the last hour."
 
 
 @page("/", "Overview")
-async def overview(desk: Desk) -> None:
-    """Show all collections, the newest jobs and the state of the parts; it keeps up with what goes on."""
+async def overview(desk: Desk, growth: str | None = None) -> None:
+    """Show all collections, the newest jobs and how the service does; it keeps up with what goes on."""
+    first: OverviewOut = await desk.call(figures.show, growth_of=growth)
     heading("Overview")
+    numbers = show(Markup(""))
     section("Collections")
     held = show(Markup(""))
+    names = [one.name for one in first.collections]
+    if len(names) > 1:
+        ui.select(
+            {"": "all collections"} | {name: name for name in names},
+            value=growth or "",
+            label="Growth of",
+            on_change=lambda to: ui.navigate.to(url("", growth=to.value)),
+        ).props("dense outlined options-dense").classes("choice")
+    grown = Chart("Growth", {"Passages": "line", "Documents": "line"}, category="Learned", unit="held")
     section("Newest jobs")
     newest = show(Markup(""))
+    installed = _Installation() if first.installation is not None else None
     section("Parts of the service")
     states = show(Markup(""))
 
-    async def refresh() -> None:
-        async with told("refreshing the overview"):
-            found = await desk.call(collections.list_all)
-            held.content = _list_collections(found.collections)
-            listed: JobsOut = await desk.call(jobs.list_newest, limit=SHOWN_JOBS)
-            newest.content = list_jobs(listed.jobs, empty="No job yet. Documents are learned by jobs.")
-            states.content = _list_parts((await health.describe(desk.parts, ending=False)).parts)
-
-    await refresh()
-    ui.timer(EVERY_S, refresh, immediate=False)
-
-
-def _list_collections(found: list[CollectionOut]) -> str:
-    rows = [
-        (
-            link(one.name, url("c", one.name, "documents")),
-            number(one.documents),
-            number(one.passages),
-            number(one.phrases),
-            number(one.facts),
-            number(one.version),
-            moment(one.created_at),
+    def draw(seen: OverviewOut) -> None:
+        numbers.content = sum_of(seen)
+        held.content = list_collections(seen)
+        drawn = draw_growth(seen.growth)
+        grown.update(
+            drawn.names,
+            drawn.values,
+            drawn.rows,
+            empty="Nothing was learned yet." if seen.growth is not None else "It is being counted.",
         )
-        for one in found
-    ]
-    columns = ("Collection", "Documents#", "Passages#", "Phrases#", "Facts#", "Version#", "Since")
-    return table("Collections", columns, rows, empty="There is no collection that this key may see.")
+        if installed is not None and seen.installation is not None:
+            installed.draw(seen.installation)
+
+    async def refresh() -> None:
+        listed: JobsOut = await desk.call(jobs.list_newest, limit=SHOWN_JOBS)
+        newest.content = list_jobs(listed.jobs, empty="No job yet. Documents are learned by jobs.")
+        draw(await desk.call(figures.show, growth_of=growth))
+
+    async def look_at_parts() -> None:
+        states.content = list_parts((await health.describe(desk.parts, ending=False)).parts)
+
+    await keep_up(refresh, every_s=EVERY_S, doing="refreshing the overview")
+    # By itself, as a generator that does not answer takes its time.
+    states.content = Markup('<p class="empty">They are being asked.</p>')
+    ui.timer(PARTS_S, look_at_parts, immediate=True)
 
 
-def _list_parts(parts: dict[str, str]) -> str:
-    rows = []
-    for name, said in parts.items():
-        is_well = said.startswith("ok")
-        rows.append((name, badge("ok", "good") if is_well else badge("look", "bad"), said))
-    return table("Parts of the service", ("Part", "State", "What it says"), rows)
+class _Installation:
+    """What is told of the installation as a whole, to keys that are bound to no collection."""
+
+    def __init__(self) -> None:
+        section("The last hour")
+        with ui.element("div").classes("columns"):
+            self._searches = Chart(
+                "Searches a minute",
+                {"Searches": "line", "Answers": "line", "Refused or failed": "line"},
+                category="Minute (UTC)",
+                unit="a minute",
+            )
+            self._times = Chart(
+                "Time of searches",
+                {"Half within": "line", "95 % within": "line"},
+                category="Minute (UTC)",
+                unit="ms",
+            )
+        self._stages = Chart(
+            "Time by stage",
+            {"Half within": "bar", "95 % within": "bar"},
+            category="Stage",
+            unit="ms",
+            across=True,
+            height="26rem",
+        )
+        self._troubles = show(Markup(""))
+        section("Generator")
+        self._generator = show(Markup(""))
+        section("Disk and memory")
+        self._usage = show(Markup(""))
+
+    def draw(self, of: InstallationOut) -> None:
+        charts: tuple[tuple[Chart, Any], ...] = (
+            (self._searches, draw_searches),
+            (self._times, draw_times),
+            (self._stages, draw_stages),
+        )
+        for chart, read in charts:
+            drawn = read(of.hour)
+            chart.update(drawn.names, drawn.values, drawn.rows, empty=QUIET)
+        self._troubles.content = list_troubles(of.hour)
+        self._generator.content = describe_generator(of.hour)
+        self._usage.content = list_usage(of)

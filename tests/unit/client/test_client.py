@@ -42,6 +42,11 @@ _numbers = count()
 # Not for programs that use the memory: pages for people, protocols of others, and what operators read.
 LEFT_OUT = {
     "GET /metrics": "read by Prometheus",
+    "GET /v1/overview": "drawn by the dashboard",
+    "GET /v1/installation": "for operators, as is the command line",
+    "POST /v1/doctor": "for operators, as is the command line",
+    "GET /v1/jobs/{job_id}/throughput": "drawn by the dashboard",
+    "GET /v1/jobs/{job_id}/documents": "drawn by the dashboard",
     "POST /v1/chat/completions": "the OpenAI API has clients of its own",
     "GET /v1/models/{model}": "the OpenAI API has clients of its own",
     "GET /v1/models": "the OpenAI API has clients of its own",

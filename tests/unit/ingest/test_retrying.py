@@ -84,6 +84,42 @@ def test_only_what_failed_is_tried_again(database: Database, queue: JobQueue) ->
         queue.retry(job_id)
 
 
+def test_one_failed_item_is_tried_again_alone(database: Database, queue: JobQueue) -> None:
+    other = Document(id="worse", text="Deadly words of Cleo Dray.")
+    job_id = queue.submit("memory", document_items([GOOD, BAD, other])).job_id
+    job = learn(database, job_id)
+    ids = {failure.name: failure.retry_id for failure in job.failures}
+    assert ids.keys() == {"bad", "worse"}
+    assert queue.retry(job_id, item_id=ids["bad"]) == 1
+    waiting = find_job(database, job_id)
+    assert (waiting.state, waiting.pending, waiting.failed, waiting.retryable) == ("queued", 1, 1, 1)
+    job = learn(database, job_id, deadly="\0")
+    assert [(failure.name, failure.retry_id) for failure in job.failures] == [("worse", ids["worse"])]
+    with pytest.raises(Conflict, match=f"no failed item {ids['bad']} that can be tried again"):
+        queue.retry(job_id, item_id=ids["bad"])
+    assert find_job(database, job_id).state == "succeeded"
+
+
+def test_an_item_of_another_job_is_left_alone(database: Database, queue: JobQueue) -> None:
+    one, other = failed_job(database, queue), queue.submit("memory", document_items([BAD])).job_id
+    learn(database, other)
+    (theirs,) = (failure.retry_id for failure in find_job(database, other).failures)
+    with pytest.raises(Conflict):
+        queue.retry(one, item_id=theirs)
+    assert find_job(database, other).retryable == 1
+
+
+def test_a_part_that_failed_is_tried_again_with_its_file(database: Database, queue: JobQueue, tmp_path: Path) -> None:
+    lines = tmp_path / "lines.jsonl"
+    write_lines(lines, {"id": GOOD.id, "text": GOOD.text}, {"id": BAD.id, "text": BAD.text})
+    job_id = queue.submit("memory", file_items([lines])).job_id
+    (failure,) = learn(database, job_id).failures
+    assert failure.name == "bad"
+    assert queue.retry(job_id, item_id=failure.retry_id) == 1
+    job = learn(database, job_id, deadly="\0")
+    assert (job.failed, set(content_of(database)["documents"])) == (0, {"good", "bad"})
+
+
 def test_what_fails_again_can_be_tried_again(database: Database, queue: JobQueue) -> None:
     job_id = failed_job(database, queue)
     queue.retry(job_id)

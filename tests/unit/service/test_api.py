@@ -615,6 +615,31 @@ def test_files_are_learned_and_those_that_cannot_be_are_listed(memory: Memory) -
     assert learned == {"letters/märz.md": "March", "notes.txt": "notes"}
 
 
+def test_a_job_tells_what_it_learned_and_how_fast(memory: Memory) -> None:
+    files = [("files", (f"{number}.txt", b"Maren Quill left Tessaly.")) for number in range(3)]
+    files.append(("files", ("empty.txt", b"")))
+    job_id = memory.service.client.post(f"{memory.path}/files", files=files).json()["job_id"]
+    path = f"/v1/jobs/{job_id}"
+    assert memory.service.client.get(f"{path}/throughput").json() == {"step_s": None, "steps": []}
+    memory.service.learn_waiting()
+    told = memory.service.client.get(f"{path}/throughput").json()
+    assert told["step_s"] == 10
+    assert sum(step["passages"] for step in told["steps"]) == 3
+    first = memory.service.client.get(f"{path}/documents?limit=2").json()
+    rest = memory.service.client.get(f"{path}/documents?limit=2&cursor={first['next_cursor']}").json()
+    assert [one["id"] for one in (*first["documents"], *rest["documents"])] == ["0.txt", "1.txt", "2.txt"]
+    assert rest["next_cursor"] is None
+    (failure,) = memory.service.job(job_id)["failures"]
+    assert_problem(memory.service.client.post(f"{path}/retry?item=0"), 422, "invalid_input", "item")
+    assert_problem(memory.service.client.post(f"{path}/retry?item={2**53}"), 409, "conflict")
+    assert failure["retry_id"] is not None
+    again = memory.service.client.post(f"{path}/retry?item={failure['retry_id']}")
+    assert (again.status_code, again.json()["state"]) == (200, "queued")
+    memory.service.learn_waiting()
+    for end in ("throughput", "documents"):
+        assert_problem(memory.service.client.get(f"/v1/jobs/nothing/{end}"), 404, "not_found")
+
+
 def test_archives_and_pages(memory: Memory) -> None:
     pages = build_pdf(["Maren Quill left Tessaly."] * 2 + ["The ferry sailed at nine."])
     packed = build_zip({"a/ferry.pdf": pages, "b.csv": b"who,where\nIvo,Ostrow", "c.docx": b"broken", "d.png": b""})

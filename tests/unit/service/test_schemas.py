@@ -58,7 +58,7 @@ def test_a_file_of_many_lines_counts_its_documents() -> None:
 def test_a_job_travels_as_json() -> None:
     job = JobOut.of(make_job(failures=(Failure(name="a.pdf", reason="encrypted", error="has a password"),)))
     again = json.loads(job.model_dump_json())
-    assert again["failures"] == [{"name": "a.pdf", "reason": "encrypted", "error": "has a password"}]
+    assert again["failures"] == [{"name": "a.pdf", "reason": "encrypted", "error": "has a password", "retry_id": None}]
     assert again["created_at"] == "2026-01-31T00:00:00Z"
     assert JobOut.model_validate(again) == job
 

@@ -86,6 +86,8 @@ ROUTES: dict[str, Ask] = {
     "GET /v1/purges/{purge_id}": FOLLOW,
     "GET /v1/jobs": FOLLOW,
     "GET /v1/jobs/{job_id}": FOLLOW,
+    "GET /v1/jobs/{job_id}/throughput": FOLLOW,
+    "GET /v1/jobs/{job_id}/documents": LOOK,
     "GET /v1/jobs/{job_id}/events": Ask(scopes=("read", "write"), endless=True),
     "POST /v1/jobs/{job_id}/cancel": WRITE,
     "POST /v1/jobs/{job_id}/resume": WRITE,
@@ -116,6 +118,9 @@ ROUTES: dict[str, Ask] = {
     f"DELETE {IN}/corrections/{{correction_id}}": WRITE,
     "GET /v1/audit": ADMIN,
     "GET /metrics": ADMIN,
+    "GET /v1/overview": ADMIN,
+    "GET /v1/installation": Ask(scopes=("admin",), unbound=True),
+    "POST /v1/doctor": Ask(scopes=("admin",), query={"check": "python"}, unbound=True),
     "GET /v1/models": LOOK,
     "GET /v1/models/{model}": LOOK,
     "POST /v1/chat/completions": Ask(
