@@ -11,6 +11,7 @@
     ├── PreconditionFailed        a document is not as its writer saw it
     ├── BudgetSpent               a job may spend no more tokens
     ├── QuotaSpent                a key may spend no more today
+    ├── TooMuch                   more is asked at once than can be served; try again
     ├── Abandoned                 nobody waits for it any more
     ├── UnreadableDocument        one document cannot be read; carries a stable reason
     ├── ModelError
@@ -105,6 +106,12 @@ class QuotaSpent(SharpwaveError):
     """A key has spent what it may in a day; the next day begins at midnight UTC."""
 
     code = "quota_spent"
+
+
+class TooMuch(SharpwaveError):
+    """More is asked at once than can be served, by one key or by all; it works again in a while."""
+
+    code = "overloaded"
 
 
 class Abandoned(SharpwaveError):

@@ -29,6 +29,7 @@ from memory_graph.errors import (
     StoreError,
     StoreFull,
     StoreUnavailable,
+    TooMuch,
     UnreadableDocument,
 )
 from memory_graph.store.rows import now
@@ -48,6 +49,7 @@ STATUSES: tuple[tuple[type[SharpwaveError], int], ...] = (
     (BudgetSpent, 409),
     (PreconditionFailed, 412),
     (QuotaSpent, 429),
+    (TooMuch, 429),
     (Abandoned, 503),
     (GeneratorTimeout, 504),
     (GeneratorError, 502),

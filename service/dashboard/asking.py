@@ -9,7 +9,7 @@ from contextlib import aclosing
 from threading import Event
 from typing import TypeAlias
 
-from memory_graph.errors import SharpwaveError
+from memory_graph.errors import TooMuch
 from retrieval.answer import Token
 from retrieval.batching import until
 from retrieval.search import SearchResult
@@ -21,12 +21,6 @@ from service.lines import Full
 from service.recall_schemas import QueryIn, QueryOut
 
 Piece: TypeAlias = SearchResult | Note | Token | QueryOut
-
-
-class TooMuch(SharpwaveError):
-    """The key asks too often, or the service is too busy."""
-
-    code = "overloaded"
 
 
 async def ask(desk: Desk, collection: str, body: QueryIn) -> AsyncGenerator[Piece, None]:
