@@ -41,7 +41,7 @@ MAX_COLLECTIONS = 500
 
 
 @router.get("", dependencies=[ADMINS])
-def show_overview(
+def overview(
     parts: Parts,
     caller: Asking,
     growth_of: Annotated[str | None, Query(description="Show the growth of this collection alone")] = None,

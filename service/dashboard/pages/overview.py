@@ -39,7 +39,7 @@ QUIET = "Nobody asked anything in the last hour."
 @page("/", "Overview")
 async def overview(desk: Desk, growth: str | None = None) -> None:
     """Show all collections, the newest jobs and how the service does; it keeps up with what goes on."""
-    first: OverviewOut = await desk.call(figures.show, growth_of=growth)
+    first: OverviewOut = await desk.call(figures.overview, growth_of=growth)
     heading("Overview")
     numbers = show(Markup(""))
     section("Collections")
@@ -75,7 +75,7 @@ async def overview(desk: Desk, growth: str | None = None) -> None:
     async def refresh() -> None:
         listed: JobsOut = await desk.call(jobs.list_newest, limit=SHOWN_JOBS)
         newest.content = list_jobs(listed.jobs, empty="No job yet. Documents are learned by jobs.")
-        draw(await desk.call(figures.show, growth_of=growth))
+        draw(await desk.call(figures.overview, growth_of=growth))
 
     async def look_at_parts() -> None:
         states.content = list_parts((await health.describe(desk.parts, ending=False)).parts)
