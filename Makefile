@@ -1,11 +1,11 @@
 # setup: the environment and the models · run: see it work · test: prove it · check: lint and types · bench: how fast ·
-# vllm: test against a real vLLM · adapters: test the retrievers for LangChain and LlamaIndex · kills: kill workers at random · stop: end the service · ranker: learn the weights of the chain ranker anew
+# vllm: test against a real vLLM · adapters: test the retrievers for LangChain and LlamaIndex · kills: kill workers at random · pictures: the pages of the dashboard · stop: end the service · ranker: learn the weights of the chain ranker anew
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup run stop test check vllm adapters kills bench ranker models clean
+.PHONY: setup run stop test check vllm adapters kills bench ranker models pictures dashboard-times clean
 
 setup: $(VENV)/.installed models
 
@@ -64,6 +64,16 @@ ranker: setup
 	$(BIN)/sharpwave eval ranker $(DATA)/musique_train100 $(DATA)/hotpot_train100 $(DATA)/hotpot_dev500 \
 		--licence 'musique_train100=MuSiQue, CC BY 4.0' --licence 'hotpot_train100=HotpotQA, CC BY-SA 4.0' \
 		--licence 'hotpot_dev500=HotpotQA, CC BY-SA 4.0' --out retrieval/weights/chains.json
+
+# Every page of the dashboard, light, dark and narrow, over the samples; needs Chromium. Look at them.
+PICTURES ?= .run/pictures
+pictures: setup
+	$(BIN)/python -m tests.integration.dashboard.pictures $(PICTURES)
+
+# How long each page takes on a memory of that many made-up passages; some five minutes.
+PASSAGES ?= 100000
+dashboard-times: setup
+	$(BIN)/python -m tests.integration.dashboard.times $(PASSAGES)
 
 clean:
 	rm -rf $(VENV) .venv-vllm .venv-adapters .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -86,7 +86,7 @@ class _Memory:
     def __init__(self, size: int, folder: Path) -> None:
         start = time.perf_counter()
         self._size = size
-        self._subject = _make(size, folder)
+        self._subject = make_with_evidence(size, folder)
         self._database = self._subject.open()
         with self._database.read() as connection:
             self._collection_id = get_collection(connection, self._subject.collection).id
@@ -129,7 +129,8 @@ class _Memory:
         self._database.close()
 
 
-def _make(size: int, folder: Path) -> Subject:
+def make_with_evidence(size: int, folder: Path) -> Subject:
+    """Write a made-up memory of so many passages into an empty ``folder``, names, mentions and facts included."""
     if size:
         subject = make_memory(size, folder)
         database = subject.open()

@@ -27,6 +27,7 @@ from memory_graph.errors import InvalidInput
 from memory_graph.growing import Growing
 from memory_graph.hashing import Words, hash_keys
 from memory_graph.store.collections import create_collection, get_collection
+from memory_graph.store.listing import names_of
 from memory_graph.store.rows import now
 from memory_graph.tables import collections, commits, documents, passages, phrases
 from memory_graph.text import order_key
@@ -200,6 +201,8 @@ def _fill_database(database: Database, n_passages: int, n_phrases: int) -> int:
                         "content_hash": f"{row:032x}",
                         "version": _VERSION,
                         "created_at": moment,
+                        "names": names_of(_document(row * DOCUMENT), f"Document {row}", None),
+                        "passages": min(DOCUMENT, n_passages - row * DOCUMENT),
                     }
                     for row in range(start, stop)
                 ],

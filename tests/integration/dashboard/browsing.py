@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from tests.integration.installation import Server
+
+
+def find_chromium() -> str | None:
+    """Return the Chromium of the system, if it has one."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def go(page: Page, server: Server, path: str) -> None:
