@@ -16,6 +16,7 @@ from memory_graph.store.collections import create_collection
 from memory_graph.store.listing import names_of
 from memory_graph.tables import documents, fact_sources, facts, mentions, passages, phrases
 from tests.integration.dashboard.browsing import go, serious_findings
+from tests.integration.dashboard.dialogs import serious_findings_in_dialog
 from tests.integration.installation import Server
 
 pytestmark = pytest.mark.alone
@@ -192,8 +193,7 @@ def test_these_pages_have_no_serious_finding(browser: Browser, shelf: Server) ->
         page.locator(".passage summary").first.click()
         page.get_by_role("button", name="Replace").click()
         expect(page.get_by_label("New text")).to_be_visible()
-        page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')")
-        assert not serious_findings(page), f"replacing in {scheme}"
+        assert not serious_findings_in_dialog(page), f"replacing in {scheme}"
         context.close()
     context = browser.new_context(viewport={"width": 400, "height": 800})
     page = context.new_page()
