@@ -20,15 +20,15 @@ from service.dashboard import graph_corrections
 from service.dashboard.desk import Desk
 from service.dashboard.frame import is_sure, section, show, told
 from service.dashboard.graph_export import FORMATS
-from service.dashboard.graph_finder import name_field, open_dialog
+from service.dashboard.graph_finder import open_dialog
 from service.dashboard.graph_layout import place
+from service.dashboard.graph_paths import PathFinder
 from service.dashboard.graph_picture import FOLLOW, KINDS, SAVE, legend, options
 from service.dashboard.graph_state import LIMITS, Shown
 from service.dashboard.graph_tables import (
     corrections_made,
     fact_evidence,
     names_shown,
-    paths_found,
     phrase_facts,
     phrase_head,
     phrase_places,
@@ -36,19 +36,19 @@ from service.dashboard.graph_tables import (
     save_as,
     ties_shown,
 )
-from service.dashboard.markup import ROOT
+from service.dashboard.markup import ROOT, pager
 from service.inspection_schemas import (
     CommunitiesOut,
     CorrectionsOut,
     FactDetailOut,
     NameGraphOut,
-    PathOut,
     PhraseDetailOut,
     PhrasesOut,
 )
 
 UNDO = "Undo this correction? What it changed will be as it was read."
 CORRECTIONS = 20
+STEPS = range(1, 7)
 _ACTS = """(event) => {
   const button = event.target.closest?.("button[data-act]");
   if (button) emit(button.dataset.act, Number(button.dataset.id));
@@ -69,7 +69,6 @@ class Explorer:
         self._pages = {"names": 0, "ties": 0}
         self._chart: ui.echart | None = None
         self._phrase: PhraseDetailOut | None = None
-        self._paths: PathOut | None = None
 
     @contextmanager
     def acting(self) -> Iterator[None]:
@@ -102,21 +101,17 @@ class Explorer:
 
     def offer_path(self) -> None:
         """Put the fields for two names, and the paths between them."""
-        section("Path between two names")
-        with ui.row().classes("ask"):
-            self._source = name_field(self._desk, self._collection, "From", self.shown.source).classes("wide")
-            self._target = name_field(self._desk, self._collection, "To", self.shown.target).classes("wide")
-            ui.button("Find paths", icon="route", on_click=self._find_paths)
-        self._found = show(Markup(""))
-        if self.shown.source and self.shown.target:
-            ui.timer(0.1, self._find_paths, once=True)
+        self._finder = PathFinder(self._desk, self._collection, self.shown.source, self.shown.target, self._note_path)
 
-    async def list_corrections(self) -> None:
-        """Put the newest corrections of the collection."""
+    async def list_corrections(self, cursor: str) -> None:
+        """Put a page of the corrections of the collection, the newest first."""
         answer: CorrectionsOut = await self._desk.call(
-            corrections.list_page, collection=self._collection, limit=CORRECTIONS
+            corrections.list_page, collection=self._collection, limit=CORRECTIONS, cursor=cursor or None
         )
-        show(corrections_made(self._collection, answer.corrections))
+        show(corrections_made(answer.corrections))
+        here, following = self.shown.address(self._collection), answer.next_cursor
+        older = self.shown.address(self._collection, cursor=following) if following else None
+        show(pager(older, here if cursor else None))
 
     async def _draw_first(self) -> None:
         async with told("drawing the graph"):
@@ -136,7 +131,7 @@ class Explorer:
                 for kind in TIE_KINDS
             }
             least = ui.number("In at least … passages", value=self.shown.least, min=1, precision=0)
-            steps = ui.select([1, 2, 3], value=min(self.shown.steps, 3), label="Steps around")
+            steps = ui.select(list(STEPS), value=min(self.shown.steps, STEPS[-1]), label="Steps around")
             limit = ui.select(list(LIMITS), value=_nearest(self.shown.limit), label="Names at most")
             for field in (least, steps, limit):
                 field.props("outlined dense color=mark").classes("number-field")
@@ -323,26 +318,16 @@ class Explorer:
         found: FactDetailOut = await self._desk.call(inspection.show_fact, collection=self._collection, fact_id=fact_id)
         return found
 
-    async def _find_paths(self) -> None:
-        async with told("looking for a path"):
-            source, target = (self._source.value or "").strip(), (self._target.value or "").strip()
-            self._found.content = ""
-            self._paths = await self._desk.call(
-                inspection.show_path, collection=self._collection, source=source, target=target
-            )
-            self._found.content = str(paths_found(self._collection, self._paths))
-            self.shown = replace(self.shown, source=source, target=target)
-            ui.navigate.history.replace(self.shown.address(self._collection))
+    def _note_path(self, source: str, target: str) -> None:
+        self.shown = replace(self.shown, source=source, target=target)
+        ui.navigate.history.replace(self.shown.address(self._collection))
 
     async def _path_from(self, phrase_id: int) -> None:
-        phrase = await self._read_phrase(phrase_id)
-        self._source.value = phrase.name
-        self._target.run_method("focus")
+        self._finder.begin_at((await self._read_phrase(phrase_id)).name)
 
     async def _show_path(self, number: int) -> None:
-        if self._paths is not None and number < len(self._paths.paths):
-            path = self._paths.paths[number]
-            await self._change(self.shown.with_shown([path[0].source_id, *(step.target_id for step in path)]))
+        if names := self._finder.names_of(number):
+            await self._change(self.shown.with_shown(names))
 
     async def _merge(self, phrase_id: int) -> None:
         made = await graph_corrections.merge(self._desk, self._collection, await self._read_phrase(phrase_id))

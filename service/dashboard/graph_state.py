@@ -37,8 +37,11 @@ class Shown:
         """Whether no name is asked for."""
         return not self.phrases and not self.members and self.community is None
 
-    def address(self, collection: str) -> str:
-        """Return the address of the page that shows this; what is as at the start is left out."""
+    def address(self, collection: str, cursor: str = "") -> str:
+        """Return the address of the page that shows this; what is as at the start is left out.
+
+        ``cursor`` is that of the page of corrections.
+        """
         start = Shown()
         told = {
             "phrase": _join(self.phrases),
@@ -52,6 +55,7 @@ class Shown:
             "limit": self.limit if self.limit != start.limit else None,
             "source": self.source,
             "target": self.target,
+            "cursor": cursor,
         }
         return url("c", collection, "graph", **told)
 

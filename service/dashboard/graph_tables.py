@@ -233,7 +233,7 @@ def paths_found(collection: str, found: PathOut) -> Markup:
     return Markup("").join(lines) + more
 
 
-def corrections_made(collection: str, found: Sequence[CorrectionOut]) -> Markup:
+def corrections_made(found: Sequence[CorrectionOut]) -> Markup:
     """Return corrections, the newest first, those that stand with a button to undo them."""
     kinds = {"active": "good", "undone": "plain", "forgotten": "plain"}
     rows = [

@@ -34,6 +34,7 @@ async def graph_page(
     limit: str = "",
     source: str = "",
     target: str = "",
+    cursor: str = "",
 ) -> None:
     """Show what is asked for in the address; without a name, where one may begin."""
     heading("Memory graph", LEAD.format(collection))
@@ -59,7 +60,7 @@ async def graph_page(
             explorer.offer_picture()
         explorer.offer_path()
         section("Corrections")
-        await explorer.list_corrections()
+        await explorer.list_corrections(cursor)
     explorer.follow()
 
 

@@ -17,6 +17,8 @@ from tests.integration.dashboard.graph_memory import HUB, learn_groups
 from tests.integration.installation import Server
 
 pytestmark = pytest.mark.alone
+# As long as actions may take: each reads the memory anew.
+expect.set_options(timeout=15_000)
 
 GRAPH = "/admin/c/default/graph"
 # Generous: the machine of a test may do much else.
