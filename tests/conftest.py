@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,10 +72,21 @@ def samples() -> Path:
     return REPOSITORY / "samples"
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with the current schema and no rows, to be copied: running the migrations takes long."""
+    path = tmp_path_factory.mktemp("empty") / "sharpwave.db"
+    made = Database(f"sqlite:///{path}")
+    upgrade_schema(made)
+    made.close()
+    return path
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(empty_database: Path, tmp_path: Path) -> Iterator[Database]:
     """An empty SQLite database with the current schema."""
-    opened = Database(f"sqlite:///{tmp_path / 'sharpwave.db'}")
-    upgrade_schema(opened)
+    path = tmp_path / "sharpwave.db"
+    shutil.copyfile(empty_database, path)
+    opened = Database(f"sqlite:///{path}")
     yield opened
     opened.close()
