@@ -1,7 +1,8 @@
 """``make dashboard-times``: how long a page takes until it can be used, and what one does on it, on a large memory.
 
-``python -m tests.integration.dashboard.times [PASSAGES]``. Made up, with documents, names and facts; the median of some
-goes in one browser that has seen the dashboard before. A page can be used when its socket is there and its content stands.
+``python -m tests.integration.dashboard.times [PASSAGES]``. The memory is made up, with documents, names and facts. Told
+is the median of some goes, in a browser that has seen the dashboard before; a page can be used when its socket is there
+and its content stands.
 """
 
 from __future__ import annotations
