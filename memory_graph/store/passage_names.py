@@ -13,7 +13,7 @@ from memory_graph.tables import documents, passages
 def name_passages(connection: Connection, collection_id: int, passage_ids: Sequence[int]) -> dict[int, RowMapping]:
     """Return id, document_id (the key), title, ordinal and document_version of those that live, by id."""
     wanted = list(dict.fromkeys(passage_ids))
-    found = {}
+    found: dict[int, RowMapping] = {}
     for some in chunks(wanted):
         query = (
             select(

@@ -15,6 +15,7 @@ from service.dashboard.desk import Desk
 from service.dashboard.feedback import Feedback
 from service.dashboard.frame import heading, page, section, show, told
 from service.dashboard.markup import link, url
+from service.dashboard.stored import show_stored
 from service.dashboard.why import show_why
 from service.recall_schemas import QueryDetailOut, QueryIn
 
@@ -31,8 +32,12 @@ async def ask_page(
     top_k: str = "",
     filter: str = "",
     warm_start: str = "",
+    asked: str = "",
 ) -> None:
-    """Take a question, show its answer as it is written, what it rests on, and why it came out so."""
+    """Take a question, show its answer as it is written, what it rests on, and why it came out so.
+
+    An address that names the question that was ``asked`` shows its answer again, and asks nothing.
+    """
     compare = link("Compare two ways of asking", url("c", collection, "compare", q=q))
     heading("Ask", Markup("A question to the collection {}. {}").format(collection, compare))
     with ui.row().classes("ask"):
@@ -78,6 +83,9 @@ async def ask_page(
     async def run(body: QueryIn) -> None:
         answer = await writing.follow(ask_memory(desk, collection, body))
         detail: QueryDetailOut = await desk.call(queries.show, query_id=answer.query_id)
+        # Whoever comes back to this address, or is sent it, sees the answer and does not pay for another one.
+        again = url("c", collection, "ask", **to_address(body), asked=answer.query_id)
+        ui.navigate.history.replace(again)
         with under:
             show(draw_facts(answer))
             section("Was it right?")
@@ -96,5 +104,10 @@ async def ask_page(
     stop.on_click(cancel)
     question.on("keydown.enter", ask)
     ui.context.client.on_delete(cancel)  # nobody reads it any more
-    if q:
+    if asked:
+        with below:
+            kept: QueryDetailOut = await desk.call(queries.show, query_id=asked)
+            show(link("Why this answer", url("questions", kept.id)))
+            show_stored(desk, kept)
+    elif q:
         ui.timer(0.1, ask, once=True)

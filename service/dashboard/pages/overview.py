@@ -52,7 +52,7 @@ async def overview(desk: Desk, growth: str | None = None) -> None:
             label="Growth of",
             on_change=lambda to: ui.navigate.to(url("", growth=to.value)),
         ).props("dense outlined options-dense").classes("choice")
-    grown = Chart("Growth", {"Passages": "line", "Documents": "line"}, category="Learned", unit="held")
+    grown = Chart("Growth", {"Passages": "line", "Documents": "line"}, category="Learned", unit="in all")
     section("Newest jobs")
     newest = show(Markup(""))
     installed = _Installation() if first.installation is not None else None

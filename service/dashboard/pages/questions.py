@@ -11,14 +11,12 @@ from nicegui import ui
 
 from memory_graph.errors import InvalidInput
 from service.api import collections, queries
-from service.dashboard.answers import draw_answer, draw_outcome
+from service.dashboard.answers import draw_outcome
 from service.dashboard.desk import Desk
-from service.dashboard.feedback import Feedback
-from service.dashboard.frame import heading, page, section, show, told
-from service.dashboard.markup import badge, facts, link, moment, number, pager, table, url
+from service.dashboard.frame import heading, page, show, told
+from service.dashboard.markup import badge, link, moment, number, pager, table, url
 from service.dashboard.question_filters import QuestionFilters, draw_filters
-from service.dashboard.why import show_why
-from service.dashboard.why_names import Names
+from service.dashboard.stored import show_stored
 from service.recall_schemas import QueriesOut, QueryDetailOut, QueryLogOut
 
 PAGE = 50
@@ -143,35 +141,4 @@ async def one_question(desk: Desk, query_id: str) -> None:
     """Show a question with its answer, what was said of it, and its trace."""
     found: QueryDetailOut = await desk.call(queries.show, query_id=query_id)
     heading(found.question, link("All questions", url("questions")))
-    citations = found.trace.get("citations", [])
-    show(Markup('<p class="answer">{}</p>').format(draw_answer(found.answer, citations, "q")))
-    show(_draw_quotes(found, citations))
-    show(
-        facts(
-            {
-                "Collection": link(found.collection, url("c", found.collection, "documents")),
-                "Outcome": draw_outcome(found.found),
-                "Strategy": found.trace.get("strategy", "not known"),
-                "Time": number(found.milliseconds, "ms"),
-                "Version": number(found.version),
-                "Fallback": found.fallback_reason or "none",
-                "When": moment(found.created_at),
-            }
-        )
-    )
-    section("Was it right?")
-    words = not found.trace.get("forgotten")
-    Feedback(desk, found.id, found.rating, found.comment, found.correct_answer, takes_words=words)
-    show_why(found)
-
-
-def _draw_quotes(found: QueryDetailOut, citations: list[dict[str, Any]]) -> Markup:
-    """Return what the answer quotes, each with the passage that it stands in."""
-    names = Names.of(found.collection, found.passages)
-    lines = Markup("").join(
-        Markup('<li id="q{}"><blockquote>{}</blockquote><span class="faint">[{}]</span> {}</li>').format(
-            one["passage_id"], one["quote"], one["n"], names.passage(one["passage_id"])
-        )
-        for one in citations
-    )
-    return Markup('<ul class="quotes">{}</ul>').format(lines) if lines else Markup("")
+    show_stored(desk, found)

@@ -57,7 +57,7 @@ def _take_all(
             page.locator(".passage.cited").first.wait_for(timeout=ANSWER_MS)
         if name == "compared":
             page.locator(".answer").nth(1).wait_for(timeout=ANSWER_MS)
-            page.wait_for_function("!document.body.innerText.includes('Asking')", timeout=ANSWER_MS)
+            page.wait_for_function("!document.body.innerText.match(/Waiting …|reading …|Asking …/)", timeout=ANSWER_MS)
         page.wait_for_load_state("networkidle")
         yield _take(page, folder, f"{name}-{way}.png")
     context.close()
@@ -109,6 +109,7 @@ def _find_pages(server: Server) -> Mapping[str, str]:
     rating = {"rating": -1, "comment": "It is in the letters.", "correct_answer": "24 miles an hour"}
     assert server.client.post(f"/v1/queries/{missed}/feedback", json=rating).status_code in (200, 204)
     jobs = [str(job["id"]) for job in get("jobs")["jobs"]]  # type: ignore[union-attr, call-overload, index]
+    (name,) = get("collections/default/phrases?q=maren+tolloway&limit=1")["phrases"]  # type: ignore[misc]
     inside = "/admin/c/default"
     return {
         "overview": "/admin/",
@@ -116,7 +117,7 @@ def _find_pages(server: Server) -> Mapping[str, str]:
         "document": f"{inside}/documents/{hit['document_id']}",
         "passage": f"{inside}/passages/{hit['passage_id']}",
         "graph": f"{inside}/graph",
-        "graph-of-a-name": f"{inside}/graph?phrase=maren+tolloway",
+        "graph-of-a-name": f"{inside}/graph?phrase={name['id']}",
         "ask": f"{inside}/ask",
         "asked": f"{inside}/ask?q={ANSWERED.replace(' ', '+')}",
         "compared": f"{inside}/compare?q={ANSWERED.replace(' ', '+')}",

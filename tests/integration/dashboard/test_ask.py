@@ -73,6 +73,14 @@ def test_an_answer_is_cited_explained_and_found_again_as_wrong(page: Page, serve
     assert "top_k=2" in page.url
     assert not serious_findings(page)
 
+    # Whoever comes back sees the same answer, and nothing is asked again.
+    asked = server.client.get("/v1/queries").json()["queries"]
+    page.reload()
+    page.wait_for_function("window.socket && window.socket.connected")
+    expect(page.locator(".quotes blockquote").first).to_be_visible()
+    expect(page.locator(".answer").filter(has_text="Sedgewray")).to_be_visible()
+    assert server.client.get("/v1/queries").json()["queries"] == asked
+
     page.get_by_role("button", name="Wrong answer").click()
     expect(page.get_by_text("Kept as wrong")).to_be_visible()
     page.get_by_label("The right answer").fill("Lorcan Sedgewray of <b>Karravik</b>")
