@@ -58,8 +58,8 @@ def describe_job(job: JobOut) -> Markup:
         "Priority": job.priority,
         "Workers": ", ".join(job.workers) or "none",
         "Submitted": moment(job.created_at),
-        "Begun": moment(job.started_at),
-        "Ended": moment(job.finished_at),
+        "Begun": moment(job.started_at) if job.started_at else "not yet",
+        "Ended": moment(job.finished_at) if job.finished_at else "not yet",
     }
     error = Markup('<p class="stale">{}</p>').format(job.error) if job.error else Markup("")
     return facts(told_of) + error
