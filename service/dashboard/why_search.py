@@ -60,7 +60,7 @@ def tell_reset(walk: Detail, names: Names) -> Markup:
         return Markup("")
     phrases = [(names.phrase(one), _by(one), _share(one["reset"])) for one in walk.get("phrases", ())]
     empty = "No name that the memory knows stands in the question: the walk began at passages alone."
-    seeds = [
+    seeds: list[tuple[object, ...]] = [
         (
             names.passage(one["passage_id"]),
             number(round(100 * float(one["similarity"]), 1), "%"),
