@@ -31,7 +31,7 @@ from memory_graph.text import fold
 DocumentSort: TypeAlias = Literal["learned", "title", "passages", "occurred"]
 PART_CHARS = 200  # of title, id and source each
 # Rows that are tried for one page: where the index alone says, or rows lie in its order, and where each is looked up.
-NEAR, FAR = 20_000, 5_000
+NEAR, FAR = 10_000, 4_000
 
 _COLUMNS: dict[DocumentSort, Column[Any]] = {
     "learned": documents.c.created_at,
