@@ -43,8 +43,14 @@ class Chart:
         self._series = series
         self._unit = unit
         self._category = category
-        names = {"type": "category", "data": [], "axisLabel": _TEXT, "axisLine": _LINE, "axisTick": {"show": False}}
-        values = {
+        names: dict[str, Any] = {
+            "type": "category",
+            "data": [],
+            "axisLabel": _TEXT,
+            "axisLine": _LINE,
+            "axisTick": {"show": False},
+        }
+        values: dict[str, Any] = {
             "type": "value",
             "axisLabel": _TEXT,
             "splitLine": _LINE,

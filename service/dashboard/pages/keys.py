@@ -33,7 +33,8 @@ GRACES = {0: "at once", 3_600: "after an hour", 86_400: "after a day", 604_800: 
 async def all_keys(desk: Desk) -> None:
     """Show the keys within reach, make new ones, and let each be renewed or revoked."""
     heading("Keys", "A key is shown once, when it is made. Once there is one, nobody is answered without.")
-    ui.button("New key", icon="add", on_click=lambda: _make(desk, refresh))
+    with ui.row():
+        ui.button("New key", icon="add", on_click=lambda: _make(desk, refresh))
     listed = show(Markup(""))
 
     async def refresh() -> None:

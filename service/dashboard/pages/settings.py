@@ -69,7 +69,8 @@ def _offer_examination(desk: Desk) -> None:
             "generator and the workers; the models take some seconds.</p>"
         )
     )
-    button = ui.button("Examine the installation", icon="health_and_safety")
+    with ui.row():
+        button = ui.button("Examine the installation", icon="health_and_safety")
     status = show(Markup("")).props('role="status"')
     found = show(Markup(""))
 
@@ -84,7 +85,9 @@ def _offer_examination(desk: Desk) -> None:
                     result: DoctorOut = await desk.call(installation.run, check=[name])
                     for one in result.checks:
                         wrong += not one.ok
-                        rows.append((one.check, badge("ok", "good") if one.ok else badge("mend", "bad"), one.detail))
+                        rows.append(
+                            (_unbroken(one.check), badge("ok", "good") if one.ok else badge("mend", "bad"), one.detail)
+                        )
                     found.content = table("Examination", ("Check", "State", "What was found, and what to do"), rows)
                 status.content = Markup("<p>{}</p>").format(
                     f"{wrong} of {len(CHECKS)} checks say what to mend." if wrong else "All is well."
@@ -119,3 +122,7 @@ def _show_model(model: ModelOut) -> None:
             Markup("<p>{}</p><p>Licence: {}. {}</p>").format(model.description, model.licence, verified)
             + table(f"Files of {model.name}", ("File", "Size#", "SHA-256"), rows)
         )
+
+
+def _unbroken(text: str) -> Markup:
+    return Markup('<span class="number">{}</span>').format(text)

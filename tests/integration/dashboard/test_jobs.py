@@ -41,16 +41,16 @@ def fact(page: Page, name: str) -> Any:
 
 
 def test_a_job_is_followed_while_a_worker_learns(page: Page, server: Server, place: str) -> None:
-    job_id = submit(server, 700, "ledger")
+    job_id = submit(server, 60, "ledger")
     go(page, server, f"/admin/jobs/{job_id}")
     page.evaluate("window.before = true")
     expect(fact(page, "State")).to_have_text(re.compile("queued|running"))
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
-    expect(fact(page, "State")).to_have_text("succeeded", timeout=300_000)
+    expect(fact(page, "State")).to_have_text("succeeded", timeout=200_000)
     assert page.evaluate("window.before")  # the page was not loaded again
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
     progress = page.get_by_role("region", name="Progress", exact=True).get_by_role("row")
-    expect(progress.filter(has_text="Documents and files")).to_contain_text("700 of 700")
+    expect(progress.filter(has_text="Documents and files")).to_contain_text("60 of 60")
     stages = page.get_by_role("region", name="Time by stage")
     for name in ("read", "embed", "extract", "commit"):
         expect(stages.get_by_role("row").filter(has=page.get_by_text(name, exact=True))).to_contain_text(" s")
@@ -92,7 +92,7 @@ def test_failed_items_are_retried_one_and_all(page: Page, server: Server, place:
 
 
 def test_a_job_is_cancelled_after_a_question(page: Page, server: Server, place: str) -> None:
-    job_id = submit(server, 1_000, "cancelled")
+    job_id = submit(server, 200, "cancelled")
     go(page, server, f"/admin/jobs/{job_id}")
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Cancel the job").click()
