@@ -58,13 +58,12 @@ def _take_all(
         if name == "compared":
             page.locator(".answer").nth(1).wait_for(timeout=ANSWER_MS)
             page.wait_for_function("!document.body.innerText.match(/Waiting …|reading …|Asking …/)", timeout=ANSWER_MS)
-        page.wait_for_load_state("networkidle")
         yield _take(page, folder, f"{name}-{way}.png")
     context.close()
 
 
 def _take(page: Page, folder: Path, name: str) -> str:
-    page.wait_for_timeout(700)  # for charts to be drawn; a picture proves nothing
+    page.wait_for_timeout(1500)  # for charts to be drawn; a picture proves nothing
     page.screenshot(path=folder / name, full_page=True)
     return name
 
