@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import ge, gt, le, lt
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import (
@@ -155,11 +156,8 @@ def _behind(
     if column is not None:
         kind = there.type if isinstance(place.value, int) else column.type  # a cursor may name any number
         here, there = tuple_(column, here), tuple_(literal(place.value, kind), there)
-    behind: ColumnElement[bool]
-    if is_falling:
-        behind = here <= there if itself else here < there
-    else:
-        behind = here >= there if itself else here > there
+    compare = ((gt, ge), (lt, le))[is_falling][itself]
+    behind: ColumnElement[bool] = compare(here, there)
     return behind
 
 
