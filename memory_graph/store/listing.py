@@ -156,8 +156,10 @@ def _behind(
         kind = there.type if isinstance(place.value, int) else column.type  # a cursor may name any number
         here, there = tuple_(column, here), tuple_(literal(place.value, kind), there)
     if is_falling:
-        return here <= there if itself else here < there
-    return here >= there if itself else here > there
+        behind: ColumnElement[bool] = here <= there if itself else here < there
+    else:
+        behind = here >= there if itself else here > there
+    return behind
 
 
 def _conditions(

@@ -5,6 +5,7 @@ Revises: 0015
 """
 
 import unicodedata
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -57,7 +58,7 @@ def downgrade() -> None:
     op.drop_column("documents", "names")
 
 
-def _names(row: sa.Row) -> str:
+def _names(row: sa.Row[Any]) -> str:
     """Return what memory_graph.store.listing.names_of returned when this was written."""
     parts = [
         " ".join(unicodedata.normalize("NFKC", part).casefold().split())[:200]
