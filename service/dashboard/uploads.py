@@ -67,7 +67,7 @@ def ask_for_text(collection: str, document_id: str, follow: Callable[[str], Awai
     """Return a dialog that takes a new text of a document; ``follow`` is called with the id of its job."""
     with ui.dialog().props('aria-label="Replace the text of this document"') as dialog, ui.card().classes("form"):
         show(Markup("<h2>Replace the text of this document</h2>") + _REPLACE)
-        ui.button("Keep it as it is", on_click=dialog.close).props("flat")
+        ui.button("Keep it as it is", color=None, on_click=dialog.close).props("flat")
 
     async def begun(event: events.GenericEventArguments) -> None:
         dialog.close()
