@@ -49,7 +49,7 @@ def write_findings(
     ]
     if mention_rows:
         connection.execute(insert(mentions), mention_rows)
-        shift_degrees(connection, Counter(row["phrase_id"] for row in mention_rows))
+        shift_degrees(connection, Counter(ids[key] for one in found.values() for key in one.mentions))
     sources: dict[FactRow, set[int]] = {}
     vectors: dict[FactRow, Half] = {}
     for passage_id, one in found.items():
