@@ -206,7 +206,7 @@ class Import:
         ]
         if mention_rows:
             self._connection.execute(insert(mentions), mention_rows)
-            shift_degrees(self._connection, Counter(row["phrase_id"] for row in mention_rows))
+            shift_degrees(self._connection, Counter(ids[key] for one in records for key, _, _ in one.mentions))
         sources: dict[FactRow, set[int]] = {}
         for passage_id, one in zip(passage_ids, records, strict=True):
             for subject, predicate, object_ in one.facts:

@@ -225,10 +225,13 @@ class Explorer:
         self._ties.content = str(ties_shown(self._graph, self._pages["ties"]))
 
     async def _click(self, event: events.EChartPointClickEventArguments) -> None:
+        drawn = event.data
+        if not isinstance(drawn, dict):  # of charts of other types
+            return
         if event.data_type == "node":
-            await self._act_on("choose", int(event.data["id"]))
-        elif event.data_type == "edge" and event.data["k"] == "fact":
-            found = [one.fact_id for one in self._graph.ties if _is(one, event.data)]
+            await self._act_on("choose", int(drawn["id"]))
+        elif event.data_type == "edge" and drawn["k"] == "fact":
+            found = [one.fact_id for one in self._graph.ties if _is(one, drawn)]
             await self._act_on("evidence", found[0] or 0)
 
     async def _act(self, event: events.GenericEventArguments) -> None:

@@ -48,7 +48,7 @@ def offer_search(desk: Desk, collection: str, *, beside: bool) -> ui.input:
     """Put a field that finds names while one types; ``beside`` offers to add them to the picture."""
     newest = 0
 
-    async def look(event: events.ValueChangeEventArguments) -> None:
+    async def look(event: events.ValueChangeEventArguments[str | None]) -> None:
         nonlocal newest
         newest += 1
         mine = newest
@@ -74,7 +74,7 @@ def name_field(desk: Desk, collection: str, label: str, value: str = "") -> ui.i
     """Put a field for a name, which the browser completes with names of the collection."""
     list_id = f"names-{uuid4().hex[:8]}"
 
-    async def offer(event: events.ValueChangeEventArguments) -> None:
+    async def offer(event: events.ValueChangeEventArguments[str | None]) -> None:
         async with told("looking for a name"):
             some = await find(desk, collection, event.value or "")
             names = (Markup('<option value="{}">{} passages</option>').format(one.name, one.degree) for one in some)

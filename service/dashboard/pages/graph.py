@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from markupsafe import Markup
 from nicegui import ui
 
 from service.api import inspection
@@ -11,7 +12,6 @@ from service.dashboard.graph_explorer import Explorer
 from service.dashboard.graph_finder import offer_search
 from service.dashboard.graph_state import read_shown
 from service.dashboard.graph_tables import best_connected, largest_communities
-from service.dashboard.markup import Markup
 from service.inspection_schemas import CommunitiesOut, PhrasesOut
 
 LEAD = "The names in the collection {}, and what joins them."
