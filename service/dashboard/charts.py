@@ -19,6 +19,7 @@ COLOURS = ("var(--chart-1)", "var(--chart-2)", "var(--chart-3)", "var(--chart-4)
 _FONT = "Roboto, system-ui, sans-serif"  # by name, as ECharts measures with it
 _TEXT = {"color": "var(--soft)", "fontFamily": _FONT, "fontSize": 12}
 _SHORTEST = 0.01  # where bars of times begin, in milliseconds
+_MEASURED = ("ms", "passages/s")
 _LINE = {"lineStyle": {"color": "var(--line)"}}
 
 
@@ -58,7 +59,7 @@ class Chart:
         if across:  # of times, of which the longest is often a thousand times the shortest
             names |= {"inverse": True, "axisLabel": _TEXT | {"interval": 0}}
             values |= {"type": "log", "min": _SHORTEST, "startValue": _SHORTEST}  # else bars begin at 1, to either side
-        elif unit != "ms":
+        elif unit not in _MEASURED:
             values |= {"minInterval": 1}  # things that are counted have no halves
         options: dict[str, Any] = {
             "animation": False,  # what is drawn anew every few seconds must not move
