@@ -97,6 +97,11 @@ async def told(doing: str) -> AsyncIterator[None]:
         _complain(problem_of_fault(error, doing)["detail"])
 
 
+def visit(address: str) -> None:
+    """Open another page, by the address that ``url`` returns; NiceGUI puts where pages are mounted before it again."""
+    ui.navigate.to(address.removeprefix(ROOT))
+
+
 async def is_sure(question: str, *, yes: str, no: str) -> bool:
     """Ask before something that cannot be taken back."""
     with ui.dialog(value=True).props('aria-label="Are you sure?"') as dialog, ui.card():
@@ -133,7 +138,7 @@ async def _lay_out(desk: Desk, title: str, place: str, collection: str | None) -
         ui.space()
         if known is not None:
             ui.select(
-                names, value=known, label="Collection", on_change=lambda to: ui.navigate.to(url("c", to.value, place))
+                names, value=known, label="Collection", on_change=lambda to: visit(url("c", to.value, place))
             ).props("dense outlined options-dense").classes("choice")
         dark = ui.dark_mode(None)
         ui.button(icon="contrast", on_click=lambda: dark.set_value(not dark.value)).props(

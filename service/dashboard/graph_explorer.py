@@ -18,7 +18,7 @@ from memory_graph.text import normalize
 from service.api import corrections, inspection
 from service.dashboard import graph_corrections
 from service.dashboard.desk import Desk
-from service.dashboard.frame import is_sure, section, show, told
+from service.dashboard.frame import is_sure, section, show, told, visit
 from service.dashboard.graph_export import FORMATS
 from service.dashboard.graph_finder import open_dialog
 from service.dashboard.graph_layout import place
@@ -36,7 +36,7 @@ from service.dashboard.graph_tables import (
     save_as,
     ties_shown,
 )
-from service.dashboard.markup import ROOT, pager
+from service.dashboard.markup import pager
 from service.inspection_schemas import (
     CommunitiesOut,
     CorrectionsOut,
@@ -153,7 +153,7 @@ class Explorer:
     async def _change(self, shown: Shown) -> None:
         """Show something else, and let the address say so."""
         if self._chart is None or shown.is_empty:
-            _go(shown.address(self._collection))
+            visit(shown.address(self._collection))
             return
         before = self.shown
         self.shown = shown
@@ -367,7 +367,7 @@ class Explorer:
                 await self._read_phrase(phrase_id)
             except NotFound:
                 shown = shown.without(phrase_id)
-        _go(shown.address(self._collection))
+        visit(shown.address(self._collection))
 
     async def _find_name(self, name: str) -> int | None:
         answer: PhrasesOut = await self._desk.call(
@@ -381,11 +381,6 @@ class Explorer:
 
     async def _save_data(self, name: str, _: int) -> None:
         ui.download.content(FORMATS[name](self._graph), f"graph.{name}")
-
-
-def _go(address: str) -> None:
-    # The browser puts where the dashboard is mounted before what begins with a slash.
-    ui.navigate.to(address.removeprefix(ROOT))
 
 
 def _nearest(limit: int) -> int:

@@ -7,7 +7,7 @@ the page's socket.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -110,5 +110,5 @@ def make_router(host: FastAPI, sessions: Sessions) -> APIRouter:
     return router
 
 
-def _script(function: str, told: dict[str, object]) -> str:
+def _script(function: str, told: Mapping[str, object]) -> str:
     return f"(() => {{\n{_SCRIPT}\n{function}({json.dumps(told)});\n}})()"

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 from nicegui import ui
 
-from service.dashboard.frame import section, show
+from service.dashboard.frame import section, show, visit
 from service.dashboard.why_flow import Link, draw_sankey, find_links, tabulate
 from service.dashboard.why_names import Names
 from service.dashboard.why_reading import tell_calls, tell_notes, tell_order, tell_steps, tell_time
@@ -63,7 +63,7 @@ def _show_flow(links: Sequence[Link]) -> None:
 
     def follow(place: int | None, kind: str) -> None:
         if kind == "node" and place is not None and place < len(addresses) and addresses[place]:
-            ui.navigate.to(addresses[place])
+            visit(addresses[place])
 
     chart.on_point_click(lambda event: follow(event.data_index, event.data_type))
     show(Markup("<details><summary>The same as a table</summary>{}</details>").format(tabulate(links)))

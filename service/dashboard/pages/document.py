@@ -11,7 +11,7 @@ from memory_graph.errors import InvalidInput
 from service.api import documents, passages, queries
 from service.dashboard.desk import Desk
 from service.dashboard.following import offer_progress
-from service.dashboard.frame import heading, page, section, show, told
+from service.dashboard.frame import heading, page, section, show, told, visit
 from service.dashboard.markup import facts, link, moment, number, table, url
 from service.dashboard.passage_text import LIGHTING, draw_passage
 from service.dashboard.uploads import ask_for_text
@@ -148,4 +148,4 @@ async def _forget(desk: Desk, collection: str, document_id: str) -> None:
                 ui.button("Keep it", on_click=lambda: dialog.submit(False)).props("flat")
         if await dialog:
             await desk.call(documents.forget, collection=collection, document_id=document_id)
-            ui.navigate.to(url("c", collection, "documents"))
+            visit(url("c", collection, "documents"))

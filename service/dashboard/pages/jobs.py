@@ -11,7 +11,7 @@ from memory_graph.errors import InvalidInput
 from service.api import collections, jobs
 from service.dashboard.charts import Chart
 from service.dashboard.desk import Desk
-from service.dashboard.frame import heading, is_sure, page, section, show, told
+from service.dashboard.frame import heading, is_sure, page, section, show, told, visit
 from service.dashboard.job_parts import (
     describe_job,
     draw_progress,
@@ -48,13 +48,13 @@ async def all_jobs(desk: Desk, state: str = "", collection: str = "", cursor: st
             {"": "all states"} | {one: one for one in get_args(JobState)},
             value=state,
             label="State",
-            on_change=lambda to: ui.navigate.to(url("jobs", state=to.value, collection=collection)),
+            on_change=lambda to: visit(url("jobs", state=to.value, collection=collection)),
         ).props("dense outlined options-dense").classes("choice")
         ui.select(
             {"": "all collections"} | {one: one for one in names},
             value=collection if collection in names else "",
             label="Collection",
-            on_change=lambda to: ui.navigate.to(url("jobs", state=state, collection=to.value)),
+            on_change=lambda to: visit(url("jobs", state=state, collection=to.value)),
         ).props("dense outlined options-dense").classes("choice")
     listed = show(Markup(""))
     pages = show(Markup(""))

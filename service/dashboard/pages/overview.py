@@ -11,7 +11,7 @@ from service.api import health, jobs
 from service.api import overview as figures
 from service.dashboard.charts import Chart
 from service.dashboard.desk import Desk
-from service.dashboard.frame import heading, page, section, show
+from service.dashboard.frame import heading, page, section, show, visit
 from service.dashboard.job_parts import list_jobs
 from service.dashboard.live import keep_up
 from service.dashboard.markup import url
@@ -50,7 +50,7 @@ async def overview(desk: Desk, growth: str | None = None) -> None:
             {"": "all collections"} | {name: name for name in names},
             value=growth or "",
             label="Growth of",
-            on_change=lambda to: ui.navigate.to(url("", growth=to.value)),
+            on_change=lambda to: visit(url("", growth=to.value)),
         ).props("dense outlined options-dense").classes("choice")
     grown = Chart("Growth", {"Passages": "line", "Documents": "line"}, category="Learned", unit="in all")
     section("Newest jobs")
