@@ -190,7 +190,9 @@ def _refusals(path: str, method: str, operation: dict[str, Any]) -> Iterator[int
     if "requestBody" in operation:
         yield from (400, 413)
     names = {parameter["name"] for parameter in operation.get("parameters", ())}
-    if "{" in path or "collection" in names or "requestBody" in operation:  # a body may name a collection too
+    if (
+        "{" in path or names & {"collection", "growth_of"} or "requestBody" in operation
+    ):  # a body may name a collection too
         yield 404
     if "If-Match" in {name.title() for name in names}:
         yield 412

@@ -51,7 +51,8 @@ def page(path: str, title: str) -> Callable[[Builder], Builder]:
 
     What the address names and is not there, or not for this key, is said on the page.
     """
-    place = path.removeprefix(COLLECTION).split("/")[0] if path.startswith(COLLECTION) else ""
+    is_inside = path.startswith(COLLECTION)
+    place = path.removeprefix(COLLECTION).split("/")[0] if is_inside else ""
 
     def register(build: Builder) -> Builder:
         @functools.wraps(build)
@@ -61,7 +62,7 @@ def page(path: str, title: str) -> Callable[[Builder], Builder]:
             ui.add_css(STYLE)
             ui.colors(primary="#0b6e69", negative="#b3261e", positive="#1b6e3c", warning="#8a5a00")
             try:
-                await _lay_out(desk, title, place, given.get("collection"))
+                await _lay_out(desk, title, place, given.get("collection") if is_inside else None)
                 with ui.column().classes("content") as content:
                     ui.skip_link("Skip to the content", target=content)
                     await build(desk, **given)

@@ -37,6 +37,7 @@ const filesIn = async (entry, folder) => {
 function offer({address, fileBytes, bytes}) {
   const place = document.querySelector('.drop'), sent = document.querySelector('#sent');
   const list = document.querySelector('#sending'), jobs = {};
+  place.dataset.ready = 'yes';
   let waiting = Promise.resolve();
 
   const say = (one, text, kind) => {

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Query
 from markupsafe import Markup
 from nicegui import ui
 
@@ -28,7 +27,7 @@ MOST_ANSWER_CHARS = 160
 async def all_questions(
     desk: Desk,
     q: str = "",
-    of: Annotated[str, Query(alias="collection")] = "",  # by another name: the page is not one of a collection
+    collection: str = "",
     outcome: str = "",
     rated: str = "",
     fallback: str = "",
@@ -42,7 +41,7 @@ async def all_questions(
     heading("Questions", "What was asked, and whether the memory could answer.")
     chosen = QuestionFilters(
         q=q,
-        collection=of,
+        collection=collection,
         outcome=outcome,
         rated=rated,
         fallback=fallback,

@@ -16,9 +16,11 @@ def find_chromium() -> str | None:
 
 
 def go(page: Page, server: Server, path: str) -> None:
-    """Open a page and wait until its socket is there."""
+    """Open a page and wait until its socket is there, and until files may be dropped where that is offered."""
     page.goto(server.url + path)
-    page.wait_for_function("window.socket && window.socket.connected")
+    page.wait_for_function(
+        "window.socket && window.socket.connected && !document.querySelector('.drop:not([data-ready])')"
+    )
 
 
 def serious_findings(page: Page) -> list[tuple[str, str, list[str]]]:

@@ -53,7 +53,7 @@ def test_a_job_is_followed_while_a_worker_learns(page: Page, server: Server, pla
     expect(progress.filter(has_text="Documents and files")).to_contain_text("60 of 60")
     stages = page.get_by_role("region", name="Time by stage")
     for name in ("read", "embed", "extract", "commit"):
-        expect(stages.get_by_role("row").filter(has=page.get_by_text(name, exact=True))).to_contain_text(" s")
+        expect(stages.get_by_role("row").filter(has_text=re.compile(rf"^{name}\b"))).to_contain_text(" s")
     group = page.get_by_role("group", name="Throughput", exact=True)
     group.locator("summary").click()
     rows = group.get_by_role("region").get_by_role("row")

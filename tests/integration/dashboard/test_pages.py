@@ -44,6 +44,7 @@ def test_every_page_opens_in_light_and_dark_without_a_serious_finding(
         page = context.new_page()
         go(page, server, PAGES[name])
         expect(page.locator("h1")).to_have_count(1)
+        expect(page.locator("h1")).not_to_have_text(re.compile("Not found|did not work"))
         serious = serious_findings(page)
         context.close()
         assert not serious, f"{name} in {scheme}: {serious}"

@@ -80,7 +80,7 @@ def test_the_memory_is_asked_in_its_way_and_for_as_many_passages() -> None:
     assert (answered.quotes_hold, answered.fallback_reason, answered.usage.calls) == (True, None, 1)
     assert answered.usage.prompt_tokens > 0
     assert 0 < answered.model_seconds < answered.seconds
-    assert searcher.asked == [SearchRequest(query=QUESTION, top_k=7, mode="dense")]
+    assert searcher.asked == [SearchRequest(query=QUESTION, top_k=7, mode="dense", explain=True)]
 
 
 def test_a_strategys_calls_are_counted_together() -> None:

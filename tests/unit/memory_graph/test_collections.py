@@ -28,6 +28,7 @@ from memory_graph.store.queries import add_queries
 from memory_graph.store.replies import Reply, write_replies
 from memory_graph.store.retention import Rule, put_rule
 from memory_graph.store.rows import now
+from memory_graph.store.samples import add_sample
 from memory_graph.store.shares import begin_run
 from memory_graph.tables import metadata, passages
 from tests.unit.factories import (
@@ -56,6 +57,8 @@ def _fill(database: Database, name: str) -> int:
         begin_run(connection, f"job-{name}")
         reply = Reply(prompt_hash="p", text_hash="t", document="d", text="{}")
         write_replies(connection, collection.id, f"job-{name}", [reply])
+        add_sample(connection, f"job-{name}", passages=1, bytes_done=1)
+        passage_ids = connection.scalars(select(passages.c.id).where(passages.c.collection_id == collection.id)).all()
         query = {
             "id": f"query-{name}",
             "collection_id": collection.id,
@@ -66,10 +69,10 @@ def _fill(database: Database, name: str) -> int:
             "milliseconds": 1,
             "trace": {},
             "created_at": now(),
+            "cited": passage_ids,
         }
         add_queries(connection, [query])
         put_rule(connection, collection.id, Rule(name="old", max_age_days=30))
-        passage_ids = connection.scalars(select(passages.c.id).where(passages.c.collection_id == collection.id)).all()
         note = NewNote(
             collection_id=collection.id,
             query_id=f"query-{name}",
