@@ -135,7 +135,7 @@ def test_search_in_process(learned: tuple[Installation, Ran], samples: Path) -> 
     assert [hit["rank"] for hit in found["hits"]] == [1, 2, 3]
     assert str(samples / "documents" / "lissenholt.md") in [hit["document_id"] for hit in found["hits"]]
     stages = [stage["name"] for stage in found["trace"]["stages"]]
-    assert stages == ["view", "embed", "dense", "lexical", "walk", "chain", "read"]
+    assert stages == ["view", "embed", "dense", "lexical", "walk", "chain", "read", "flow"]
     plain = installation.run("search", FOUNDED, "-k", 1, "--mode", "dense")
     assert "1. Lissenholt" in plain.out
 
