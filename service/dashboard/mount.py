@@ -36,6 +36,8 @@ def mount_dashboard(app: FastAPI, settings: Settings) -> None:
     pages.state.host, pages.state.sessions = app, sessions
     app.include_router(sign_in.make_router(sessions, lambda key: app.state.services.keys.find(key)))
     app.include_router(uploads.make_router(app, sessions))
+    # A bar that shows every request, and has no name for screen readers: what takes its time says so itself.
+    pages.config.quasar_config["loadingBar"]["skipHijack"] = True
     ui.run_with(
         app,
         mount_path=ROOT,

@@ -97,7 +97,7 @@ def test_a_session_that_ran_out_says_so_and_comes_back_to_the_same_address(
     secret = (locked.installation.data_dir / SECRET_FILE).read_text()
     cookie = URLSafeTimedSerializer(secret, salt="session", signer=Earlier).dumps({"key": "first", "nonce": "n"})
     assert isinstance(cookie, str)
-    context.add_cookies([{"name": COOKIE, "value": cookie, "url": f"{locked.url}/admin"}])
+    context.add_cookies([{"name": COOKIE, "value": cookie, "domain": "127.0.0.1", "path": "/admin"}])
     go(page, locked, PAGE)
     expect(page.locator(".passage .text")).to_have_text("Ada")
     wait_for(lambda: not is_open(locked, cookie), within_s=60, what="the end of the session")
