@@ -194,7 +194,7 @@ class Server:
         self.up = installation.start("up", "--port", self.port, **environment)
         self.wait_ready()
 
-    def wait_ready(self, within_s: float = 60) -> None:
+    def wait_ready(self, within_s: float = 300) -> None:
         wait_for(self.is_ready, within_s=within_s, what="/readyz")
 
     def is_ready(self) -> bool:
@@ -210,7 +210,7 @@ class Server:
             found = [pid for pid, line in self.installation.processes().items() if line.rstrip().endswith(f" {verb}")]
             return found[0] if found else None
 
-        return wait_for(look, within_s=20, what=f"the process of {verb}")
+        return wait_for(look, within_s=60, what=f"the process of {verb}")
 
     def search(self, query: str, **options: Any) -> list[str]:
         """Return the ids of the documents found."""

@@ -68,7 +68,7 @@ def running(program: str, folder: Path, written: Written) -> Iterator[subprocess
     """Run nginx until the end of the block."""
     process = subprocess.Popen([program, "-e", str(folder / "error.log"), "-c", str(written.file)])
     try:
-        wait_for((folder / "nginx.pid").exists, within_s=30, what="nginx")
+        wait_for((folder / "nginx.pid").exists, within_s=60, what="nginx")
         yield process
     finally:
         process.terminate()

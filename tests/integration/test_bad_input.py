@@ -276,7 +276,7 @@ def test_a_database_of_a_newer_version_is_left_alone(installation: Installation,
         ["db", "upgrade"],
     )
     with ThreadPoolExecutor(2) as pool:
-        for ran in pool.map(lambda verb: installation.run(*verb, status=1, timeout_s=60), verbs):
+        for ran in pool.map(lambda verb: installation.run(*verb, status=1, timeout_s=120), verbs):
             assert "newer version of sharpwave" in one_error(ran), ran
     assert dump(installation) == before
     checks = {check["check"]: check for check in installation.run("doctor", "--json", status=1).json["checks"]}

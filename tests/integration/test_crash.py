@@ -141,7 +141,7 @@ def test_killed_five_times_and_resumed(
         said = started.err.read_text()
         assert_no_trace(said)
         assert ("Going on with the unfinished job" in said) == (number > 0)
-        wait_for(lambda: not installation.processes(), within_s=15, what="the end of all processes")
+        wait_for(lambda: not installation.processes(), within_s=60, what="the end of all processes")
     assert 0 < installation.value("SELECT count(*) FROM documents") < FILES
     last = installation.run("ingest", documents, timeout_s=200)
     assert "Going on with the unfinished job" in last.err
@@ -160,7 +160,7 @@ def test_interrupted_and_resumed(
     said = started.err.read_text()
     assert_no_trace(said)
     assert "are learned and kept; the same command goes on from there" in said
-    wait_for(lambda: not installation.processes(), within_s=15, what="the end of all processes")
+    wait_for(lambda: not installation.processes(), within_s=60, what="the end of all processes")
     kept = installation.value("SELECT count(*) FROM documents")
     assert kept < FILES  # the batch in hand was finished, or dropped where that would have taken too long
     (job,) = installation.run("jobs", "--json").json["jobs"]

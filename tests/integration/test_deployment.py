@@ -137,7 +137,7 @@ def test_without_one_service_the_other_answers_all(deployment: Deployment) -> No
     with load(deployment.proxy_url, KEY, NAME) as end:
         leaving.stop(signal.SIGTERM)
         assert leaving.started.wait(120) == 0
-        wait_for(lambda: not leaving.installation.processes(), within_s=10, what="the end of the processes")
+        wait_for(lambda: not leaving.installation.processes(), within_s=60, what="the end of the processes")
         found = end()
     assert (found["failed"], found["failures"]) == (0, [])
     assert deployment.proxy.get("/readyz").status_code == 200

@@ -228,14 +228,14 @@ def test_doctor_finds_all_well(learned: tuple[Installation, Ran]) -> None:
 @pytest.mark.parametrize("verb", ["up", "serve"])
 def test_a_port_that_is_taken(installation: Installation, verb: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ran = installation.run(verb, "--port", taken.getsockname()[1], status=2, timeout_s=30)
+        ran = installation.run(verb, "--port", taken.getsockname()[1], status=2, timeout_s=120)
     assert "SHARPWAVE_PORT: cannot listen on" in ran.err
     assert len(ran.err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("verb", ["up", "serve"])
 def test_without_a_key_only_this_machine(installation: Installation, verb: str) -> None:
-    ran = installation.run(verb, "--host", "0.0.0.0", "--port", free_port(), status=2, timeout_s=30)
+    ran = installation.run(verb, "--host", "0.0.0.0", "--port", free_port(), status=2, timeout_s=120)
     assert "set SHARPWAVE_ADMIN_KEY or make a key" in ran.err
     assert len(ran.err.strip().splitlines()) == 1
     assert not installation.data_dir.exists()

@@ -19,7 +19,6 @@ from tests.integration.installation import Server
 
 pytestmark = pytest.mark.alone
 # As long as actions may take: each reads the memory anew.
-expect.set_options(timeout=15_000)
 
 GRAPH = "/admin/c/default/graph"
 # Generous: the machine of a test may do much else.

@@ -127,7 +127,7 @@ def test_a_restart_of_the_service_is_survived_by_an_open_page(page: Page, server
     page.evaluate("window.before = true")
     before = server.child("serve")
     os.kill(before, 9)
-    wait_for(lambda: server.child("serve") != before, within_s=30, what="another process of the API")
+    wait_for(lambda: server.child("serve") != before, within_s=60, what="another process of the API")
     server.wait_ready()
     # The page comes back by itself, as a new one, since the service that knew it is gone.
     page.wait_for_function("window.before === undefined && window.socket && window.socket.connected", timeout=60_000)
