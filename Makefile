@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Each of the many processes of the tests would compile our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup run stop test check vllm adapters kills bench ranker models pictures dashboard-times clean
 

@@ -44,7 +44,7 @@ def installation(make_installation: Callable[..., Installation]) -> Iterator[Ins
 def learned(make_installation: Callable[..., Installation], samples: Path) -> tuple[Installation, Ran]:
     """An installation that has learned the sample documents, and how that went; do not change it."""
     made = make_installation()
-    return made, made.run("ingest", samples / "documents", "--json")
+    return made, made.run("ingest", samples / "documents", "--json", cold=True)
 
 
 @pytest.fixture

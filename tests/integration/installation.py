@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from memory_graph.database import Database
+from tests.integration.warm import run_warm
 
 REPOSITORY = Path(__file__).parents[2]
 Got = TypeVar("Got")
@@ -80,26 +81,19 @@ class Installation:
     environment: dict[str, str] = field(default_factory=dict)
     started: list[Started] = field(default_factory=list)
 
-    def run(self, *arguments: object, status: int | None = 0, timeout_s: float = 120, **more: str) -> Ran:
-        """Run a command to its end; whatever it says, it never shows a stack trace."""
+    def run(
+        self, *arguments: object, status: int | None = 0, timeout_s: float = 120, cold: bool = False, **more: str
+    ) -> Ran:
+        """Run a command to its end; whatever it says, it never shows a stack trace.
+
+        ``cold`` starts an interpreter as a shell does; otherwise the command begins with its imports behind it.
+        """
         words = tuple(str(argument) for argument in arguments)
-        command = [sys.executable, "-m", "service.cli", *words]
-        process = subprocess.Popen(
-            command,
-            cwd=REPOSITORY,
-            env=self.environ(more),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        try:
-            out, err = process.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            out, err = process.communicate()
-            pytest.fail(f"{' '.join(words)} did not end within {timeout_s:g} s: {out.decode()}{err.decode()}")
-        ran = Ran(words, process.returncode, out.decode(), err.decode())
+        run = _run_cold if cold else run_warm
+        ended, out, err = run(words, folder=REPOSITORY, environment=self.environ(more), timeout_s=timeout_s)
+        if ended is None:
+            pytest.fail(f"{' '.join(words)} did not end within {timeout_s:g} s: {out}{err}")
+        ran = Ran(words, ended, out, err)
         assert_no_trace(ran.out + ran.err)
         if status is not None:
             assert ran.status == status, f"{words} ended with {ran.status}: {ran.out}{ran.err}"
@@ -168,6 +162,28 @@ class Installation:
                     continue
         for started in self.started:
             started.process.wait(10)
+
+
+def _run_cold(
+    arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], timeout_s: float
+) -> tuple[int | None, str, str]:
+    """Do what ``run_warm`` does, in an interpreter of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", *arguments],
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        out, err = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        return None, out.decode(), err.decode()
+    return process.returncode, out.decode(), err.decode()
 
 
 def assert_no_trace(text: str) -> None:

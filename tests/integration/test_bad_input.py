@@ -311,6 +311,9 @@ def test_a_database_that_is_none(installation: Installation) -> None:
 
 # A full disk
 
+# Files that together need more than the megabyte that is left.
+LETTERS = 6
+
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
@@ -331,7 +334,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk(make_installation: Callable[..., Installation], small_disk: Path, tmp_path: Path) -> None:
     documents = tmp_path / "documents"
     documents.mkdir()
-    for number in range(14):
+    for number in range(LETTERS):
         lines = [f"In {number}{n} Anna Quell{n} of Town{number} wrote letter {n} to Ivo Brandt." for n in range(200)]
         (documents / f"{number}.md").write_text(f"# Letters {number}\n\n" + "\n\n".join(lines))
     installation = make_installation(small_disk / "data")
@@ -348,5 +351,5 @@ def test_a_full_disk(make_installation: Callable[..., Installation], small_disk:
     ballast.unlink()
     again = installation.run("ingest", documents, timeout_s=280)
     assert "Going on with the unfinished job" in again.err
-    assert installation.value("SELECT count(*) FROM documents") == 14
+    assert installation.value("SELECT count(*) FROM documents") == LETTERS
     assert_nothing_is_half_written(installation)

@@ -92,8 +92,8 @@ def test_every_verb_is_in_the_list_above() -> None:
 
 
 def test_the_module_is_the_command(installation: Installation) -> None:
-    assert "Long-term memory" in installation.run("--help").out
-    assert installation.run("--version").out.strip()
+    assert "Long-term memory" in installation.run("--help", cold=True).out
+    assert installation.run("--version", cold=True).out.strip()
     assert not installation.data_dir.exists()
 
 
@@ -136,14 +136,14 @@ def test_search_in_process(learned: tuple[Installation, Ran], samples: Path) -> 
     assert str(samples / "documents" / "lissenholt.md") in [hit["document_id"] for hit in found["hits"]]
     stages = [stage["name"] for stage in found["trace"]["stages"]]
     assert stages == ["view", "embed", "dense", "lexical", "walk", "chain", "read", "flow"]
-    plain = installation.run("search", FOUNDED, "-k", 1, "--mode", "dense")
+    plain = installation.run("search", FOUNDED, "-k", 1, "--mode", "dense", cold=True)
     assert "1. Lissenholt" in plain.out
 
 
 def test_ask_in_process(learned: tuple[Installation, Ran]) -> None:
     installation, _ = learned
     patient = {"SHARPWAVE_GENERATOR_TIMEOUT_S": "240"}  # for a machine that is busy with other things
-    answered = installation.run("ask", FOUNDED, "--json", timeout_s=290, **patient).json
+    answered = installation.run("ask", FOUNDED, "--json", timeout_s=290, cold=True, **patient).json
     assert "1612" in answered["answer"]
     assert (answered["fallback_reason"], answered["extractive"]) == (None, False)
     assert answered["citations"]

@@ -27,6 +27,8 @@ HERE = Path(__file__).parent
 # Nobody listens there: the API starts without a language model.
 NO_MODEL = {"SHARPWAVE_GENERATOR_URL": "http://127.0.0.1:9/v1", "SHARPWAVE_GENERATOR_RETRIES": "0"}
 HARBOUR = "# The harbour\n\nMaren Quill built the harbour of Tessaly in 1871.\n"
+# More than the worker learns before it hears of the end.
+NOTES = 600
 ASKED = {"question": "Who built the harbour?", "stream": True}
 
 
@@ -256,7 +258,7 @@ def test_readiness_ends_with_the_first_signal(small: Installation) -> None:
 
 
 def test_up_ends_in_the_middle_of_a_job_and_hands_it_back(installation: Installation, tmp_path: Path) -> None:
-    lines = [{"id": f"note-{n}", "text": f"Note {n}: on day {n} Anna Quell counted {n} gulls."} for n in range(1500)]
+    lines = [{"id": f"note-{n}", "text": f"Note {n}: on day {n} Anna Quell counted {n} gulls."} for n in range(NOTES)]
     (tmp_path / "notes.jsonl").write_text("\n".join(map(json.dumps, lines)))
     port = free_port()
     started: Started = installation.start("up", "--port", port, **NO_MODEL)
@@ -271,6 +273,6 @@ def test_up_ends_in_the_middle_of_a_job_and_hands_it_back(installation: Installa
     assert installation.rows("SELECT id FROM workers") == []
     assert_no_trace(started.err.read_text())
     before = installation.value("SELECT count(*) FROM documents")
-    assert 0 < before < 1500
+    assert 0 < before < NOTES
     installation.run("ingest", tmp_path / "notes.jsonl", timeout_s=300)
-    assert installation.value("SELECT count(*) FROM documents") == 1500
+    assert installation.value("SELECT count(*) FROM documents") == NOTES
