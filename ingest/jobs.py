@@ -24,7 +24,7 @@ from memory_graph.store import retrying, shares
 from memory_graph.store.collections import get_collection
 from memory_graph.store.jobs import NORMAL, Failure, NewItem
 from memory_graph.store.shares import Share
-from memory_graph.store.spending import take_bytes
+from memory_graph.store.spending import check_bytes, take_bytes
 from memory_graph.store.tokens import limit_tokens
 from memory_graph.text import hash_text
 from memory_graph.types import Document, Policy
@@ -91,13 +91,14 @@ class JobQueue:
         ``check`` is given the transaction and the collection's id before anything is written, and stops it by raising.
         Errors: ``NotFound`` for the collection; ``QuotaSpent`` and ``InvalidInput`` for more than the key may give.
         """
+        size = sum(map(given_bytes, items))
+        field = "files" if any(item.kind == "upload" for item in items) else "documents"
         with self._database.write() as connection:
             collection_id = get_collection(connection, collection).id
             if check is not None:
                 check(connection, collection_id)
             if key_id is not None:
-                field = "files" if any(item.kind == "upload" for item in items) else "documents"
-                take_bytes(connection, key_id, sum(map(given_bytes, items)), field)
+                check_bytes(connection, key_id, size, field)
             if fingerprint is not None:
                 unfinished = job_store.find_unfinished(connection, collection_id, fingerprint)
                 if unfinished is not None:
@@ -126,6 +127,8 @@ class JobQueue:
             self._enqueue(connection, shares.begin_run(connection, job_id))
             if noted is not None:
                 noted(connection, job_id)
+            if key_id is not None:
+                take_bytes(connection, key_id, size, field)
         return Submission(job_id=job_id, resumed=False)
 
     def resume(self, job_id: str, *, noted: Noted | None = None) -> None:

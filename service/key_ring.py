@@ -84,11 +84,15 @@ class KeyRing:
         if not others:
             return found
         moment = now()
+        # What waits is read first: written meanwhile it counts twice for a moment, and not at all the other way round.
+        with self._lock:
+            waiting = dict(self._spent)
         with self._database.read() as connection:
             for one in others:
                 key_id, secret = split_key(one)
                 key = find_key(connection, key_id)
                 spent = spent_by(connection, key_id, moment.date())
+                spent = replace(spent, tokens=spent.tokens + waiting.get((key_id, moment.date()), 0))
                 found[one] = self._admit(key, key_id, secret, spent, moment)
         return found
 
@@ -160,8 +164,7 @@ class KeyRing:
             return None
         with self._lock:
             self._uses[key_id] = moment
-            waiting = self._spent.get((key_id, moment.date()), 0)
-        return _caller(key, replace(spent, tokens=spent.tokens + waiting))
+        return _caller(key, spent)
 
     def _run(self) -> None:
         while not self._stopped.wait(FLUSH_S):

@@ -50,20 +50,20 @@ def add_spending(connection: Connection, spent: Mapping[tuple[str, date], int]) 
     connection.execute(delete(key_spending).where(key_spending.c.day < old))
 
 
+def check_bytes(connection: Connection, key_id: str, size: int, field: str) -> None:
+    """Refuse bytes that a key may not give today (UTC), before anything is written. Errors: those of ``take_bytes``."""
+    _refuse_beyond(connection, key_id, spent_by(connection, key_id, now().date()).bytes + size, size, field)
+
+
 def take_bytes(connection: Connection, key_id: str, size: int, field: str) -> None:
     """Count bytes that a key gives to be learned today (UTC); of none it is seen whether there may be more.
 
-    Counted in the transaction that stores them: keys keep their limit with any number of processes.
+    Counted in the transaction that stores them: keys keep their limit with any number of processes. It is best the last
+    statement of it, since the row is locked from here on.
     Errors: ``QuotaSpent`` beyond its ``bytes_per_day``; ``InvalidInput`` for more than that at once.
     """
-    limit = connection.scalar(select(keys.c.bytes_per_day).where(keys.c.id == key_id))
-    if limit is not None and size > limit:
-        raise InvalidInput(field, f"{size:,} bytes are more than this key may give in a day, which is {limit:,}")
     adding = _adding(connection, key_id, now().date(), bytes=size).returning(key_spending.c.bytes)
-    total = connection.scalar(adding) or 0
-    if limit is not None and (total > limit or (total == limit and not size)):
-        left = max(0, limit - total + size)
-        raise QuotaSpent(f"{size:,} bytes go beyond what this key may give today (UTC): {left:,} of {limit:,} are left")
+    _refuse_beyond(connection, key_id, connection.scalar(adding) or 0, size, field)
 
 
 def payer_of(connection: Connection, item_id: int) -> str | None:
@@ -79,6 +79,17 @@ def tokens_left(connection: Connection, job_id: str) -> int | None:
     if row is None or row.tokens_per_day is None:
         return None
     return int(row.tokens_per_day) - spent_by(connection, row.id, now().date()).tokens
+
+
+def _refuse_beyond(connection: Connection, key_id: str, total: int, size: int, field: str) -> None:
+    limit = connection.scalar(select(keys.c.bytes_per_day).where(keys.c.id == key_id))
+    if limit is None:
+        return
+    if size > limit:
+        raise InvalidInput(field, f"{size:,} bytes are more than this key may give in a day, which is {limit:,}")
+    if total > limit or (total == limit and not size):
+        left = max(0, limit - total + size)
+        raise QuotaSpent(f"{size:,} bytes go beyond what this key may give today (UTC): {left:,} of {limit:,} are left")
 
 
 def _adding(connection: Connection, key_id: str, day: date, tokens: int = 0, bytes: int = 0) -> Any:

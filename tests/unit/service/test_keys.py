@@ -22,7 +22,7 @@ from memory_graph.store.collections import create_collection, delete_collection
 from memory_graph.store.jobs import list_jobs
 from memory_graph.store.keys import find_key, has_keys
 from memory_graph.store.rows import now
-from memory_graph.store.spending import Spent, spent_by, spent_on, take_bytes
+from memory_graph.store.spending import Spent, check_bytes, spent_by, spent_on, take_bytes
 from memory_graph.tables import key_collections, keys
 from memory_graph.types import Document, Usage
 from retrieval.testing import HashEmbedder, ScriptedGenerator
@@ -231,6 +231,24 @@ def test_uses_and_spending_are_written_in_batches(database: Database) -> None:
     assert other.find(key).tokens_left == 10  # type: ignore[union-attr]
 
 
+def test_what_is_written_while_a_key_is_looked_up_is_not_overlooked(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, ring = make(database, replace(READER, tokens_per_day=100)), KeyRing(database, "")
+    caller = ring.find(key)
+    assert caller is not None
+    with ring.bill(caller) as bill:
+        bill.usage = Usage(prompt_tokens=30)
+
+    def read_and_flush(*given: Any) -> Spent:
+        before = spent_by(*given)
+        ring.flush()
+        return before
+
+    monkeypatch.setattr(key_ring, "spent_by", read_and_flush)
+    assert ring.find(key).tokens_left == 70  # type: ignore[union-attr]
+
+
 def test_an_answer_whose_client_left_has_a_price_and_one_that_failed_has_none(database: Database) -> None:
     ring = KeyRing(database, "")
     caller = ring.find(make(database))
@@ -371,9 +389,10 @@ def test_bytes_are_counted_where_they_are_stored(database: Database) -> None:
     with database.write() as connection:
         take_bytes(connection, limited, 6, "documents")
         take_bytes(connection, free, 10**9, "documents")
-    for more, left in ((5, "4 of 10 are left"), (10, "4 of 10 are left")):
-        with pytest.raises(QuotaSpent, match=left), database.write() as connection:
-            take_bytes(connection, limited, more, "documents")
+    for refuse in (take_bytes, check_bytes):
+        for more in (5, 10):
+            with pytest.raises(QuotaSpent, match="4 of 10 are left"), database.write() as connection:
+                refuse(connection, limited, more, "documents")
     with pytest.raises(InvalidInput, match="more than this key may give in a day"), database.write() as connection:
         take_bytes(connection, limited, 11, "documents")
     with database.write() as connection:
