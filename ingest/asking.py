@@ -14,6 +14,7 @@ from ingest.ledger import Ledger
 from memory_graph.database import Database
 from memory_graph.errors import GeneratorError, GeneratorOutputInvalid, GeneratorTimeout, GeneratorUnavailable
 from memory_graph.store.replies import Reply, write_replies
+from memory_graph.store.spending import tokens_left
 from memory_graph.store.tokens import Tokens, note_tokens
 from memory_graph.text import hash_text
 from memory_graph.types import Usage
@@ -186,17 +187,22 @@ class Asker:
         async with self._writing:
             some, self._unwritten = self._unwritten, []
             try:
-                await asyncio.to_thread(self._write_down, some)
+                left = await asyncio.to_thread(self._write_down, some)
             except BaseException:
                 self._unwritten = some + self._unwritten
                 raise
+            if some and left is not None:  # others may have spent of it meanwhile
+                self._ledger.left = left - sum(tokens.run for _, tokens in self._unwritten)
 
-    def _write_down(self, some: Sequence[tuple[Reply | None, Tokens]]) -> None:
-        if some:
-            replies = [reply for reply, _ in some if reply is not None]
-            with self._database.write() as connection:
-                note_tokens(connection, self._job_id, sum((tokens for _, tokens in some), Tokens()))
-                write_replies(connection, self._collection_id, self._job_id, replies)
+    def _write_down(self, some: Sequence[tuple[Reply | None, Tokens]]) -> int | None:
+        """Write; return the tokens that the key which pays has left, None where nothing limits them."""
+        if not some:
+            return None
+        replies = [reply for reply, _ in some if reply is not None]
+        with self._database.write() as connection:
+            note_tokens(connection, self._job_id, sum((tokens for _, tokens in some), Tokens()))
+            write_replies(connection, self._collection_id, self._job_id, replies)
+            return tokens_left(connection, self._job_id)
 
 
 def _kept(question: Question, text: str) -> Reply:

@@ -7,6 +7,7 @@ worker finds it by name.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from memory_graph.store import retrying, shares
 from memory_graph.store.collections import get_collection
 from memory_graph.store.jobs import NORMAL, Failure, NewItem
 from memory_graph.store.shares import Share
+from memory_graph.store.spending import check_bytes, take_bytes
 from memory_graph.store.tokens import limit_tokens
 from memory_graph.text import hash_text
 from memory_graph.types import Document, Policy
@@ -75,6 +77,7 @@ class JobQueue:
         max_tokens: int | None = None,
         duplicates: Policy = "link",
         priority: int = NORMAL,
+        key_id: str | None = None,
         noted: Noted | None = None,
         check: Callable[[Connection, int], None] | None = None,
     ) -> Submission:
@@ -83,14 +86,19 @@ class JobQueue:
         ``failures`` are things that could not even be submitted: they are listed with the job. ``max_tokens`` is what
         a run of it may spend on a language model; None is as the worker's settings say. ``duplicates`` says what
         becomes of copies (``ingest/dedupe.py``). Of jobs that wait, those of the lowest ``priority`` come first.
+        ``key_id`` is the key that pays for it, with its bytes of today.
         ``noted`` is called with the job's id in the transaction that queues it.
         ``check`` is given the transaction and the collection's id before anything is written, and stops it by raising.
-        Errors: ``NotFound`` for the collection.
+        Errors: ``NotFound`` for the collection; ``QuotaSpent`` and ``InvalidInput`` for more than the key may give.
         """
+        size = sum(map(given_bytes, items))
+        field = "files" if any(item.kind == "upload" for item in items) else "documents"
         with self._database.write() as connection:
             collection_id = get_collection(connection, collection).id
             if check is not None:
                 check(connection, collection_id)
+            if key_id is not None:
+                check_bytes(connection, key_id, size, field)
             if fingerprint is not None:
                 unfinished = job_store.find_unfinished(connection, collection_id, fingerprint)
                 if unfinished is not None:
@@ -113,11 +121,14 @@ class JobQueue:
                 duplicates=duplicates,
                 priority=priority,
                 traceparent=tracing.traceparent(),
+                key_id=key_id,
             )
             job_store.add_failures(connection, job_id, failures)
             self._enqueue(connection, shares.begin_run(connection, job_id))
             if noted is not None:
                 noted(connection, job_id)
+            if key_id is not None:
+                take_bytes(connection, key_id, size, field)
         return Submission(job_id=job_id, resumed=False)
 
     def resume(self, job_id: str, *, noted: Noted | None = None) -> None:
@@ -240,6 +251,14 @@ def document_items(documents: Iterable[Document]) -> list[NewItem]:
         )
         for document in documents
     ]
+
+
+def given_bytes(item: NewItem) -> int:
+    """Return how much was given with an item: a file, or text, title and metadata; nothing yet of an address."""
+    payload = item.payload or {}
+    metadata = payload.get("metadata")
+    more = [str(payload.get("title") or ""), json.dumps(metadata, ensure_ascii=False) if metadata else ""]
+    return item.size + sum(len(one.encode("utf-8", "replace")) for one in more)
 
 
 def fingerprint_paths(

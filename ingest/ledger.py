@@ -8,7 +8,7 @@ from memory_graph.errors import BudgetSpent, SharpwaveError
 
 
 class Ledger:
-    """The tokens of one run, on one event loop.
+    """The tokens of one run, on one event loop; ``left`` are those of the key that pays for it, None without limit.
 
     Before a call the most that it can cost is set aside, so that calls made at the same time do not together go over
     the ``limit``; afterwards what it did cost is booked. ``stopped`` is why no more calls may be made.
@@ -17,6 +17,7 @@ class Ledger:
     def __init__(self, spent: int = 0, limit: int | None = None) -> None:
         self.spent = spent
         self.limit = limit
+        self.left: int | None = None
         self.stopped: SharpwaveError | None = None
         self._aside = 0
         self._changed = asyncio.Condition()
@@ -31,13 +32,14 @@ class Ledger:
             while True:
                 if self.stopped is not None:
                     raise self.stopped
-                if self.limit is None or self.spent + self._aside + most <= self.limit:
+                missing = self._missing(self._aside + most)
+                if not missing:
                     self._aside += most
                     return
                 if not self._aside:
                     self.stopped = BudgetSpent(
-                        f"the tokens allowed are spent: {self.spent:,} of {self.limit:,}, and the next call may take "
-                        f"{most:,}. What was paid for is kept; resume the job to go on"
+                        f"{missing}, and the next call may take {most:,}. What was paid for is kept; resume the job to "
+                        "go on"
                     )
                     self._changed.notify_all()
                     raise self.stopped
@@ -48,6 +50,8 @@ class Ledger:
         async with self._changed:
             self._aside -= most
             self.spent += cost
+            if self.left is not None:
+                self.left -= cost
             self._changed.notify_all()
 
     async def stop(self, reason: SharpwaveError) -> None:
@@ -55,3 +59,11 @@ class Ledger:
         async with self._changed:
             self.stopped = self.stopped or reason
             self._changed.notify_all()
+
+    def _missing(self, tokens: int) -> str:
+        """Say why so many tokens more are too many; empty where they are not."""
+        if self.limit is not None and self.spent + tokens > self.limit:
+            return f"the tokens allowed are spent: {self.spent:,} of {self.limit:,}"
+        if self.left is not None and tokens > self.left:
+            return f"the key that submitted the job has {max(0, self.left):,} tokens left today (UTC)"
+        return ""

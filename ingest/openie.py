@@ -32,7 +32,8 @@ from ingest.openie_prompts import (
 from memory_graph.database import Database
 from memory_graph.errors import GeneratorOutputInvalid, GeneratorUnavailable, SharpwaveError
 from memory_graph.store.replies import known_replies
-from memory_graph.store.tokens import read_tokens
+from memory_graph.store.spending import tokens_left
+from memory_graph.store.tokens import Tokens, read_tokens
 from memory_graph.text import clean_name, hash_text, normalize
 from memory_graph.types import Extraction, Mention, Triple
 from retrieval.generator import Generator, Message
@@ -138,9 +139,10 @@ class ModelRun:
                 left = [asyncio.wrap_future(one) for one in self._before.submitted]
                 await asyncio.gather(*left, return_exceptions=True)
             self._before = None
-            tokens, limit = await asyncio.to_thread(self._read_tokens)
+            tokens, limit, key_left = await asyncio.to_thread(self._read_tokens)
             self._ledger.spent = tokens.run
             self._ledger.limit = limit or self._ledger.limit
+            self._ledger.left = key_left
             state = await self._generator.check()  # tells the name under which replies are kept, and the context's size
             if not self._generator.name:
                 raise GeneratorUnavailable(f"the model that extracts cannot be reached: {state.reason}")
@@ -185,9 +187,9 @@ class ModelRun:
             return NotExtracted(reason="extraction_failed", error=error.message)
         return make_extraction(passage.text, names, triples)
 
-    def _read_tokens(self) -> Any:
+    def _read_tokens(self) -> tuple[Tokens, int | None, int | None]:
         with self._database.read() as connection:
-            return read_tokens(connection, self._job_id)
+            return *read_tokens(connection, self._job_id), tokens_left(connection, self._job_id)
 
     def _read_known(self, text_hashes: list[str]) -> dict[str, str]:
         with self._database.read() as connection:

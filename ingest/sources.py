@@ -19,8 +19,9 @@ from ingest.file_reader import FileReader
 from ingest.stores import StoreAddress, StoreRefused, StoreRule, parse_store_address
 from ingest.web_addresses import WebAddress, is_web_address, parse_web_address
 from memory_graph.database import Database
-from memory_graph.errors import InvalidInput, UnreadableDocument
+from memory_graph.errors import InvalidInput, QuotaSpent, UnreadableDocument
 from memory_graph.store.jobs import Item, NewItem, replace_item
+from memory_graph.store.spending import payer_of, take_bytes
 from memory_graph.types import Document
 
 WEB, STORE = "url", "store"
@@ -73,7 +74,7 @@ class Sources:
         try:
             url = str((item.payload or {}).get("url"))
             if item.kind == WEB:
-                yield from self._read_page(item.name, parse_web_address(url), reader)
+                yield from self._read_page(item, parse_web_address(url), reader)
             else:
                 yield from self._read_store(item, parse_store_address(url), reader)
         except InvalidInput as error:
@@ -83,8 +84,12 @@ class Sources:
         except UnreadableDocument as error:
             yield error
 
-    def _read_page(self, name: str, address: WebAddress, reader: FileReader) -> Iterator[Document | UnreadableDocument]:
+    def _read_page(
+        self, item: Item, address: WebAddress, reader: FileReader
+    ) -> Iterator[Document | UnreadableDocument]:
+        name = item.name
         found = fetch(address, self._params.fetch, reader.limits.max_file_bytes)
+        self._charge(item, len(found.data))
         file_name = found.address.file_name
         suffix = choose_suffix(name, found.content_type, file_name)
         data = to_utf8(name, found.data, found.content_type, suffix)
@@ -98,6 +103,7 @@ class Sources:
         if found is None:
             suffix = choose_suffix(item.name, "", address.file_name)
             data = stores.read_object(address, reader.limits.max_file_bytes)
+            self._charge(item, len(data))
             return _read_as(item.name, address.file_name, suffix, data, reader)
         if not found:
             raise StoreRefused("missing", "nothing is there that can be read: no object of a known format.")
@@ -106,6 +112,18 @@ class Sources:
         with self._database.write() as connection:
             replace_item(connection, item.id, new)
         return iter(())
+
+    def _charge(self, item: Item, size: int) -> None:
+        """Count what was fetched for the key that asked for it. Errors: ``UnreadableDocument`` where it is too much."""
+        with self._database.read() as connection:
+            key_id = payer_of(connection, item.id)
+        if key_id is None:
+            return
+        try:
+            with self._database.write() as connection:
+                take_bytes(connection, key_id, size, "url")
+        except (QuotaSpent, InvalidInput) as error:
+            raise UnreadableDocument(item.name, "quota_spent", error.message) from None
 
 
 def _check(address: Address, params: SourceParams) -> None:

@@ -136,6 +136,19 @@ def rule_of(kind: str, what: JsonObject) -> Rule:
     return Retract(fact=fact, documents=documents)
 
 
+def aliases_of(rules: Sequence[Rule]) -> dict[str, str]:
+    """Return what became of each name that was merged away, behind all rules; a split says nothing of a question."""
+    merges = [rule for rule in rules if isinstance(rule, Merge)]
+    found: dict[str, str] = {}
+    for name in sorted({name for merge in merges for name in merge.names}):
+        now = name
+        for merge in merges:
+            now = merge.rename(now, None, "")
+        if now != name:
+            found[name] = now
+    return found
+
+
 def put_right(found: Found, rules: Sequence[Rule], document: str) -> tuple[Found, bool]:
     """Return what is left of a passage's findings behind all rules, and whether any rule had to do with them.
 

@@ -359,6 +359,7 @@ jobs = Table(
     Column("max_tokens", BigInteger),  # that one run may spend; none means as the worker's settings say
     Column("tokens", JSON),  # spent on a language model (memory_graph.store.jobs.Tokens); none where none were
     Column("traceparent", String(64)),  # of the request that submitted it, where requests are traced
+    Column("key_id", String(32)),  # that submitted it, and is charged with what it takes; none where no row of keys did
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
@@ -536,6 +537,7 @@ keys = Table(
     Column("bound", Boolean, nullable=False),
     Column("requests_per_minute", Integer),
     Column("tokens_per_day", BigInteger),
+    Column("bytes_per_day", BigInteger),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Column("used_at", UtcDateTime),
@@ -558,6 +560,7 @@ key_spending = Table(
     Column("key_id", String(32), ForeignKey("keys.id"), primary_key=True),
     Column("day", Date, primary_key=True),
     Column("tokens", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False, server_default=text("0")),  # given to be learned
 )
 
 # Answers to requests that brought an Idempotency-Key, kept for a day (memory_graph/store/answers.py). The body is

@@ -8,13 +8,16 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy.engine import URL
 
+from memory_graph.corrections import aliases_of
 from memory_graph.database import Database
 from memory_graph.errors import NotFound, SharpwaveError
 from memory_graph.store.collections import commit_token, get_collection
+from memory_graph.store.originals import read_rules
 from memory_graph.store.reading import read_changes
 from retrieval.saved_views import SavedViews
 from retrieval.view import View, advance, compacted, empty_view
@@ -37,10 +40,14 @@ def bring_up(database: Database, name: str, collection_id: int, view: View) -> V
             view = empty_view()
         elif view.version < collection.compacted_version:
             view = empty_view()  # what was removed meanwhile is not on record any more
-        if view.version == collection.version:
+        # Read whole with each commit, and not saved: there are few, and every correction is a commit.
+        if view.version == collection.version and view.aliases is not None:
             return view
+        aliases = aliases_of(read_rules(connection, collection_id))
+        if view.version == collection.version:
+            return replace(view, aliases=aliases)
         changes = read_changes(connection, collection, view.version)
-    return advance(view, changes)
+    return replace(advance(view, changes), aliases=aliases)
 
 
 def save_collection(database: Database, name: str, folder: Path, threads: int = 1) -> bool:
@@ -56,7 +63,7 @@ def save_collection(database: Database, name: str, folder: Path, threads: int = 
             return False
         saved = saves.newest() or empty_view()
         view = bring_up(database, name, collection_id, saved)
-        if not view.version or view is saved:
+        if not view.version or (view.rests_on(saved) and view.version == saved.version):
             return False
         saves.save(compacted(view, threads))
         return True

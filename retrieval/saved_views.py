@@ -214,6 +214,7 @@ def _load(folder: Path, manifest: dict[str, Any]) -> View:
         graph=Graph.from_arrays(_part(arrays, "graph_")),
         facts=FactIndex.from_arrays(_part(arrays, "facts_")),
         synonyms=SynonymIndex.from_arrays(_part(arrays, "synonyms_")),
+        aliases=None,  # read with the first commit that is looked for
     )
 
 

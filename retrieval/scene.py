@@ -70,7 +70,7 @@ class Scene:
 
 def link(view: View, question: str) -> LinkedQuestion:
     """Find the names of a view in a question."""
-    return link_question(question, view.names, view.graph.dead_phrases)
+    return link_question(question, view.names, view.graph.dead_phrases, view.aliases or {})
 
 
 def match_words(view: View, question: LinkedQuestion, params: GraphParams, stages: Stages) -> Matches:

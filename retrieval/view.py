@@ -6,6 +6,7 @@ those rows; ``compacted`` makes the same view anew, without what was forgotten. 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -47,6 +48,8 @@ class View:
     graph: Graph
     facts: FactIndex = field(default_factory=FactIndex.empty)
     synonyms: SynonymIndex = field(default_factory=SynonymIndex.empty)
+    aliases: Mapping[str, str] | None = None
+    """What became of names that were merged away, by key; None where it was not read yet, as after loading."""
 
     @property
     def passage_ids(self) -> Ints:
@@ -106,6 +109,7 @@ def empty_view() -> View:
         titles=Titles.none(0),
         index=PassageIndex.of(np.zeros((0, 0), dtype=np.float16)),
         graph=empty_graph(),
+        aliases={},
     )
 
 

@@ -42,6 +42,9 @@ class Caller:
     tokens_per_day: int | None = None
     tokens_left: int | None = None
     """Of the generator, for the rest of this day (UTC)."""
+    bytes_per_day: int | None = None
+    bytes_left: int | None = None
+    """Of what it may give to be learned, for the rest of this day (UTC)."""
 
     def has(self, *scopes: Scope) -> bool:
         """Whether the key carries one of these scopes; ``admin`` carries all."""

@@ -110,7 +110,7 @@ class Gate:
         return None
 
     def _telling(self, caller: Caller, send: Send) -> Send:
-        if caller.requests_per_minute is None and caller.tokens_per_day is None:
+        if caller.requests_per_minute is caller.tokens_per_day is caller.bytes_per_day is None:
             return send
 
         async def tell(message: Message) -> None:

@@ -11,15 +11,33 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from service.closing import Closing
 from service.processes import LAST_WORDS_S, PARTS_S
+from service.slow_heads import closing_after
 
 log = logging.getLogger(__name__)
 
 # How long a connection without a request is kept: its client may be about to send one.
 DRAIN_S = 1.0
 _LOOK_S = 0.02
+# How long a connection waits for its next request. Whoever keeps one in a pool must be the first to let it go, or sends
+# into a connection that closes: HTTP clients keep them for seconds, proxies and load balancers for up to a minute.
+KEEP_ALIVE_S = 75
+
+
+def configure(app: ASGIApp, client_timeout_s: float) -> uvicorn.Config:
+    """Return how uvicorn serves the app; the head of a request has ``client_timeout_s`` seconds to arrive in."""
+    return uvicorn.Config(
+        app,
+        http=closing_after(client_timeout_s),
+        timeout_keep_alive=KEEP_ALIVE_S,
+        log_config=None,  # its lines go the way of all others
+        access_log=False,
+        log_level="warning",
+        proxy_headers=False,
+    )
 
 
 class ApiServer(uvicorn.Server):

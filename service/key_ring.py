@@ -11,14 +11,15 @@ import logging
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from time import monotonic
 
 from memory_graph.database import Database
 from memory_graph.errors import StoreError
-from memory_graph.store.keys import Key, add_spending, find_key, has_keys, note_uses, tokens_spent
+from memory_graph.store.keys import Key, find_key, has_keys, note_uses
 from memory_graph.store.rows import now
+from memory_graph.store.spending import Spent, add_spending, spent_by
 from memory_graph.types import Usage
 from service.access import FIRST, SCOPES, Caller
 from service.keys import hash_secret, split_key
@@ -83,11 +84,15 @@ class KeyRing:
         if not others:
             return found
         moment = now()
+        # What waits is read first: written meanwhile it counts twice for a moment, and not at all the other way round.
+        with self._lock:
+            waiting = dict(self._spent)
         with self._database.read() as connection:
             for one in others:
                 key_id, secret = split_key(one)
                 key = find_key(connection, key_id)
-                spent = tokens_spent(connection, key_id, moment.date())
+                spent = spent_by(connection, key_id, moment.date())
+                spent = replace(spent, tokens=spent.tokens + waiting.get((key_id, moment.date()), 0))
                 found[one] = self._admit(key, key_id, secret, spent, moment)
         return found
 
@@ -98,7 +103,7 @@ class KeyRing:
         moment = now()
         with self._database.read() as connection:
             key = find_key(connection, key_id)
-            spent = tokens_spent(connection, key_id, moment.date())
+            spent = spent_by(connection, key_id, moment.date())
         return _caller(key, spent) if key is not None and key.holds(moment) else None
 
     @contextmanager
@@ -149,7 +154,7 @@ class KeyRing:
             self._uses = {key_id: at for key_id, at in self._uses.items() if uses.get(key_id) != at}
         self._noted_at = monotonic()
 
-    def _admit(self, key: Key | None, key_id: str, secret: str, spent: int, moment: datetime) -> Caller | None:
+    def _admit(self, key: Key | None, key_id: str, secret: str, spent: Spent, moment: datetime) -> Caller | None:
         hashed = hash_secret(secret)
         current = hmac.compare_digest(hashed, key.hash if key else _NO_HASH)
         old = hmac.compare_digest(hashed, (key.old_hash if key else None) or _NO_HASH)
@@ -159,7 +164,6 @@ class KeyRing:
             return None
         with self._lock:
             self._uses[key_id] = moment
-            spent += self._spent.get((key_id, moment.date()), 0)
         return _caller(key, spent)
 
     def _run(self) -> None:
@@ -168,7 +172,7 @@ class KeyRing:
                 self.flush()
 
 
-def _caller(key: Key, spent: int) -> Caller:
+def _caller(key: Key, spent: Spent) -> Caller:
     return Caller(
         id=key.id,
         name=key.name,
@@ -178,5 +182,7 @@ def _caller(key: Key, spent: int) -> Caller:
         expires_at=key.expires_at and key.expires_at.astimezone(UTC),
         requests_per_minute=key.requests_per_minute,
         tokens_per_day=key.tokens_per_day,
-        tokens_left=None if key.tokens_per_day is None else key.tokens_per_day - spent,
+        tokens_left=None if key.tokens_per_day is None else key.tokens_per_day - spent.tokens,
+        bytes_per_day=key.bytes_per_day,
+        bytes_left=None if key.bytes_per_day is None else key.bytes_per_day - spent.bytes,
     )

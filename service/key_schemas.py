@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from memory_graph.store.keys import Key
+from memory_graph.store.spending import Spent
 from service.access import Scope
 from service.keys import WantedKey
 from service.schemas import CollectionName, In, Out, Storable, not_blank
@@ -16,6 +17,7 @@ MAX_COLLECTIONS = 500
 MAX_GRACE_S = 30 * 86_400
 MAX_REQUESTS = 1_000_000
 MAX_TOKENS = 10**12
+MAX_BYTES = 10**15
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -34,6 +36,7 @@ class KeyIn(In):
     expires_at: Annotated[datetime, AfterValidator(_in_utc)] | None = None
     requests_per_minute: Annotated[int, Field(ge=1, le=MAX_REQUESTS)] | None = None
     tokens_per_day: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
+    bytes_per_day: Annotated[int, Field(ge=1, le=MAX_BYTES)] | None = None
 
     def wanted(self) -> WantedKey:
         return WantedKey(**{**self.model_dump(), "scopes": frozenset(self.scopes)})
@@ -56,10 +59,12 @@ class KeyOut(Out):
     requests_per_minute: int | None
     tokens_per_day: int | None
     tokens_today: int
+    bytes_per_day: int | None
+    bytes_today: int
 
     @classmethod
-    def of(cls, key: Key, tokens_today: int = 0) -> KeyOut:
-        return cls.model_validate(_values(key, tokens_today))
+    def of(cls, key: Key, spent: Spent | None = None) -> KeyOut:
+        return cls.model_validate(_values(key, spent))
 
 
 class NewKeyOut(KeyOut):
@@ -68,15 +73,16 @@ class NewKeyOut(KeyOut):
     key: str
 
     @classmethod
-    def made(cls, made: tuple[str, Key], tokens_today: int = 0) -> NewKeyOut:
+    def made(cls, made: tuple[str, Key], spent: Spent | None = None) -> NewKeyOut:
         secret, key = made
-        return cls.model_validate(_values(key, tokens_today) | {"key": secret})
+        return cls.model_validate(_values(key, spent) | {"key": secret})
 
 
 class KeysOut(Out):
     keys: list[KeyOut]
 
 
-def _values(key: Key, tokens_today: int) -> dict[str, object]:
-    own = {name: getattr(key, name) for name in KeyOut.model_fields if name != "tokens_today"}
-    return own | {"scopes": sorted(key.scopes), "tokens_today": tokens_today}
+def _values(key: Key, spent: Spent | None) -> dict[str, object]:
+    today = spent or Spent()
+    own = {name: getattr(key, name) for name in KeyOut.model_fields if hasattr(key, name)}
+    return own | {"scopes": sorted(key.scopes), "tokens_today": today.tokens, "bytes_today": today.bytes}

@@ -20,6 +20,8 @@ from memory_graph.store.keys import Key, NewKey
 from memory_graph.store.rows import now
 from service.access import Caller, Scope
 
+# What no key gives another more of than it has itself.
+LIMITS = ("expires_at", "requests_per_minute", "tokens_per_day", "bytes_per_day")
 _FORM = re.compile(r"sw_([0-9a-f]{16})_([0-9a-f]{64})")
 
 
@@ -33,6 +35,7 @@ class WantedKey:
     expires_at: datetime | None = None
     requests_per_minute: int | None = None
     tokens_per_day: int | None = None
+    bytes_per_day: int | None = None
 
 
 def split_key(given: str) -> tuple[str, str]:
@@ -60,12 +63,8 @@ def make_key(connection: Connection, caller: Caller, wanted: WantedKey) -> tuple
         caller.check("admin", collection=name)
     if wanted.collections is None and caller.collections is not None:
         raise Forbidden("this key is bound to collections: name those of the new one among them")
-    wanted = replace(
-        wanted,
-        expires_at=wanted.expires_at or caller.expires_at,
-        requests_per_minute=wanted.requests_per_minute or caller.requests_per_minute,
-        tokens_per_day=wanted.tokens_per_day or caller.tokens_per_day,
-    )
+    # A limit of 0 cannot be asked for: what is missing is as with the maker.
+    wanted = replace(wanted, **{limit: getattr(wanted, limit) or getattr(caller, limit) for limit in LIMITS})
     _refuse_wider(caller, wanted)
     key_id, secret = secrets.token_hex(8), secrets.token_hex(32)
     new = NewKey(
@@ -77,6 +76,7 @@ def make_key(connection: Connection, caller: Caller, wanted: WantedKey) -> tuple
         expires_at=wanted.expires_at,
         requests_per_minute=wanted.requests_per_minute,
         tokens_per_day=wanted.tokens_per_day,
+        bytes_per_day=wanted.bytes_per_day,
     )
     return f"sw_{key_id}_{secret}", store.add_key(connection, new)
 
@@ -116,7 +116,7 @@ def reachable(connection: Connection, caller: Caller, key_id: str) -> Key:
 
 
 def _refuse_wider(caller: Caller, key: WantedKey | Key) -> None:
-    for field in ("expires_at", "requests_per_minute", "tokens_per_day"):
+    for field in LIMITS:
         own, other = getattr(caller, field), getattr(key, field)
         if own is not None and (other is None or other > own):
             raise Forbidden(f"{field} may not go beyond this key's own, which is {own}")

@@ -28,11 +28,12 @@ from retrieval.ask import ask as ask_memory
 from retrieval.search import Mode, SearchRequest
 from retrieval.strategies.task import Strategy
 from service.access import Caller, Scope, check_quota, get_actor
-from service.auditing import audited, describe_erased, submitted_by
+from service.auditing import audited, describe_erased
 from service.forgetting_schemas import ForgottenOut
 from service.recall_schemas import CitationOut, HitOut
 from service.schemas import In, Out, Question, Storable, StorableJson, not_blank
 from service.services import Services
+from service.submitting import submit
 from service.wiring import answer_params
 
 MAX_REMEMBERED_CHARS = 1_000_000
@@ -195,13 +196,7 @@ async def remember(parts: Services, caller: Caller, given: RememberArguments) ->
         source=given.source,
         occurred_at=given.occurred_at and given.occurred_at.astimezone(UTC),
     )
-    submitted = await asyncio.to_thread(
-        parts.jobs.submit,
-        given.collection,
-        document_items([document]),
-        duplicates=parts.settings.duplicates,
-        noted=submitted_by(get_actor(caller), given.collection, 1),
-    )
+    submitted = await asyncio.to_thread(submit, parts, caller, given.collection, document_items([document]))
     return await _follow(parts, submitted.job_id, document.id, wait_s=WAIT_S if given.wait else 0.0)
 
 

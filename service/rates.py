@@ -60,9 +60,14 @@ class Rates:
             full_in = math.ceil((limit - bucket.level) * MINUTE_S / limit)
             policies.append(f'"requests";q={limit};w={MINUTE_S}')
             states.append(f'"requests";r={int(bucket.level)};t={full_in}')
-        if caller.tokens_per_day is not None and caller.tokens_left is not None:
-            policies.append(f'"tokens";q={caller.tokens_per_day};w={DAY_S}')
-            states.append(f'"tokens";r={max(0, caller.tokens_left)};t={seconds_to_midnight(moment)}')
+        days = (
+            ("tokens", caller.tokens_per_day, caller.tokens_left),
+            ("bytes", caller.bytes_per_day, caller.bytes_left),
+        )
+        for what, limit, left in days:
+            if limit is not None and left is not None:
+                policies.append(f'"{what}";q={limit};w={DAY_S}')
+                states.append(f'"{what}";r={max(0, left)};t={seconds_to_midnight(moment)}')
         return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)} if policies else {}
 
 

@@ -1,4 +1,4 @@
-"""HTTP connections that are closed when the head of a request does not arrive in time."""
+"""HTTP connections that are closed when the head of a request does not arrive in time, or none for long."""
 
 from __future__ import annotations
 
@@ -19,6 +19,21 @@ class _PatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # uvicorn stops its clock of idle connections at any byte; these may begin no head: empty lines, or the rest of
+        # a body that was refused. What was upgraded has another protocol by now.
+        if (
+            self.cycle is not None
+            and self.cycle.response_complete
+            and self._timer is None
+            and self.timeout_keep_alive_task is None
+            and self.transport.get_protocol() is self
+        ):
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -13,6 +13,7 @@ class Api:
     readiness = Method(memory.readiness)
 
     list_collections = Method(memory.list_collections)
+    collections = Paged(memory.page_collections)
     create_collection = Method(memory.create_collection)
     get_collection = Method(memory.get_collection)
     delete_collection = Method(memory.delete_collection)
@@ -51,6 +52,7 @@ class Api:
     forget_note = Method(recall.forget_note)
 
     list_retention_rules = Method(keeping.list_retention_rules)
+    retention_rules = Paged(keeping.page_retention_rules)
     put_retention_rule = Method(keeping.put_retention_rule)
     delete_retention_rule = Method(keeping.delete_retention_rule)
     run_retention_rule = Method(keeping.run_retention_rule)

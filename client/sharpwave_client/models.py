@@ -392,6 +392,11 @@ class Key(Model):
     collections: tuple[str, ...] | None = None
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    requests_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    tokens_today: int = 0
+    bytes_per_day: int | None = None
+    bytes_today: int = 0
 
 
 class NewKey(Key):

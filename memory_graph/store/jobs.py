@@ -121,8 +121,9 @@ def create_job(
     duplicates: str = "link",
     priority: int = NORMAL,
     traceparent: str | None = None,
+    key_id: str | None = None,
 ) -> None:
-    """Write a queued job with its items; ``traceparent`` tells the trace of the request that submitted it."""
+    """Write a queued job with its items; ``traceparent`` and ``key_id`` tell the request that submitted it."""
     connection.execute(
         insert(jobs).values(
             id=job_id,
@@ -136,6 +137,7 @@ def create_job(
             seconds={},
             max_tokens=max_tokens,
             traceparent=traceparent,
+            key_id=key_id,
             created_at=now(),
         )
     )

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, exists, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, RowMapping, exists, insert, or_, select, update
 
 from memory_graph.errors import NotFound
 from memory_graph.store.collections import get_collection
 from memory_graph.store.rows import chunks, now
-from memory_graph.tables import collections, key_collections, key_spending, keys
-
-KEPT_DAYS = 400  # of what was spent
+from memory_graph.tables import collections, key_collections, keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +32,7 @@ class Key:
     collections: tuple[str, ...] | None
     requests_per_minute: int | None
     tokens_per_day: int | None
+    bytes_per_day: int | None
     created_at: datetime
     expires_at: datetime | None
     used_at: datetime | None
@@ -60,6 +58,7 @@ class NewKey:
     collections: Sequence[str] | None = None
     requests_per_minute: int | None = None
     tokens_per_day: int | None = None
+    bytes_per_day: int | None = None
     expires_at: datetime | None = None
 
 
@@ -76,6 +75,7 @@ def add_key(connection: Connection, new: NewKey) -> Key:
             bound=bound,
             requests_per_minute=new.requests_per_minute,
             tokens_per_day=new.tokens_per_day,
+            bytes_per_day=new.bytes_per_day,
             created_at=now(),
             expires_at=new.expires_at,
         )
@@ -132,37 +132,6 @@ def note_uses(connection: Connection, uses: Mapping[str, datetime]) -> None:
     for key_id, moment in sorted(uses.items()):
         older = or_(keys.c.used_at.is_(None), keys.c.used_at < moment)
         connection.execute(update(keys).where(keys.c.id == key_id, older).values(used_at=moment))
-
-
-def tokens_spent(connection: Connection, key_id: str, day: date) -> int:
-    """Return the tokens that a key has spent on a day (UTC)."""
-    found = select(key_spending.c.tokens).where(key_spending.c.key_id == key_id, key_spending.c.day == day)
-    return connection.scalar(found) or 0
-
-
-def tokens_on(connection: Connection, day: date) -> dict[str, int]:
-    """Return the tokens that each key has spent on a day (UTC), by id; those that spent none are not there."""
-    rows = connection.execute(select(key_spending.c.key_id, key_spending.c.tokens).where(key_spending.c.day == day))
-    return {row.key_id: row.tokens for row in rows}
-
-
-def add_spending(connection: Connection, spent: Mapping[tuple[str, date], int]) -> None:
-    """Add to what keys have spent by (id, day), and drop what lies far back; ids of no key are left out."""
-    known: set[str] = set()
-    for some in chunks(sorted({key_id for key_id, _ in spent})):
-        known.update(connection.scalars(select(keys.c.id).where(keys.c.id.in_(some))))
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    for (key_id, day), tokens in sorted(spent.items()):
-        if key_id in known:
-            adding = dialect.insert(key_spending).values(key_id=key_id, day=day, tokens=tokens)
-            connection.execute(
-                adding.on_conflict_do_update(
-                    index_elements=[key_spending.c.key_id, key_spending.c.day],
-                    set_={"tokens": key_spending.c.tokens + adding.excluded.tokens},
-                )
-            )
-    old = now().date() - timedelta(days=KEPT_DAYS)
-    connection.execute(delete(key_spending).where(key_spending.c.day < old))
 
 
 def _names(connection: Connection, key_ids: Iterable[str]) -> dict[str, list[str]]:

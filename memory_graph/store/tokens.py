@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import Connection, select, update
 
+from memory_graph.store.rows import now
+from memory_graph.store.spending import add_spending
 from memory_graph.tables import jobs
 from memory_graph.types import Usage
 
@@ -46,8 +48,11 @@ def read_tokens(connection: Connection, job_id: str) -> tuple[Tokens, int | None
 
 
 def note_tokens(connection: Connection, job_id: str, spent: Tokens) -> None:
-    """Add what a job spent."""
+    """Add what a job spent, to what the key that submitted it has spent today (UTC) too."""
     _write(connection, job_id, read_tokens(connection, job_id)[0] + spent)
+    key_id = connection.scalar(select(jobs.c.key_id).where(jobs.c.id == job_id))
+    if key_id is not None and spent.run:
+        add_spending(connection, {(key_id, now().date()): spent.run})
 
 
 def begin_tokens(connection: Connection, job_id: str) -> None:

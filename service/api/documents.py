@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from ingest.alive import live_workers
 from ingest.files import SUFFIXES, suffix_of
 from ingest.formats.encodings import clean_text
-from ingest.jobs import PRIORITIES, document_items
+from ingest.jobs import document_items
 from ingest.lines import content_id
 from memory_graph.errors import InvalidInput, NotFound
 from memory_graph.store.audit import document_target
@@ -26,9 +26,9 @@ from memory_graph.store.listing import DocumentFilter, DocumentSort, page_docume
 from memory_graph.store.reading import document_passages, get_document
 from memory_graph.store.updating import document_history
 from memory_graph.types import Document, Policy
-from service.access import READS, WRITES, Acting
+from service.access import READS, WRITES, Acting, Asking
 from service.admission import leave_line
-from service.auditing import audited, describe_erased, submitted_by
+from service.auditing import audited, describe_erased
 from service.document_cursors import Order, read_place, write_place
 from service.etags import check_document, tag_of
 from service.forgetting_schemas import ForgottenOut
@@ -45,6 +45,7 @@ from service.learning_schemas import (
 from service.paging import Cursor, Limit
 from service.schemas import Moment
 from service.services import Parts, Services
+from service.submitting import submit
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["documents"])
 
@@ -68,7 +69,7 @@ async def learn(
     collection: str,
     body: DocumentsIn,
     parts: Parts,
-    actor: Acting,
+    caller: Asking,
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
 ) -> Any:
@@ -85,13 +86,14 @@ async def learn(
             raise InvalidInput("If-Match" if if_match else "If-None-Match", "speaks of one document: give it alone")
         check = partial(check_document, key=documents[0].id, if_match=if_match, if_none_match=if_none_match)
     submitted = await asyncio.to_thread(
-        parts.jobs.submit,
+        submit,
+        parts,
+        caller,
         collection,
         document_items(documents),
         split=body.split,
-        duplicates=body.duplicates or parts.settings.duplicates,
-        priority=PRIORITIES[body.priority],
-        noted=submitted_by(actor, collection, len(documents)),
+        duplicates=body.duplicates,
+        priority=body.priority,
         check=check,
     )
     if body.wait:
@@ -107,7 +109,7 @@ async def upload(
     collection: str,
     files: list[UploadFile],
     parts: Parts,
-    actor: Acting,
+    caller: Asking,
     duplicates: Annotated[Policy | None, Form(description="What becomes of copies of what is there")] = None,
     priority: Annotated[Priority, Form()] = "normal",
 ) -> JobRef:
@@ -128,13 +130,14 @@ async def upload(
             # Read when its row is written, from the disk where it is large: one file is in memory at a time.
             items.append(NewItem(kind="upload", name=name, size=file.size or 0, data=file.file.read))
     submitted = await asyncio.to_thread(
-        parts.jobs.submit,
+        submit,
+        parts,
+        caller,
         collection,
         items,
         failures=failures,
-        duplicates=duplicates or parts.settings.duplicates,
-        priority=PRIORITIES[priority],
-        noted=submitted_by(actor, collection, len(files)),
+        duplicates=duplicates,
+        priority=priority,
     )
     return JobRef(job_id=submitted.job_id)
 

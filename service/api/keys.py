@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from memory_graph.store.keys import tokens_on, tokens_spent
 from memory_graph.store.rows import now
+from memory_graph.store.spending import spent_by, spent_on
 from service.access import ADMINS, Acting, Asking
 from service.auditing import audited, describe_key, key_target
 from service.key_schemas import KeyIn, KeyOut, KeysOut, NewKeyOut, RotateIn
@@ -20,8 +20,8 @@ def list_all(parts: Parts, caller: Asking) -> KeysOut:
     """List the keys, the newest first, with those that are revoked; without their secrets, which nobody has."""
     parts.keys.flush()
     with parts.database.read() as connection:
-        spent = tokens_on(connection, now().date())
-        return KeysOut(keys=[KeyOut.of(key, spent.get(key.id, 0)) for key in visible(connection, caller)])
+        spent = spent_on(connection, now().date())
+        return KeysOut(keys=[KeyOut.of(key, spent.get(key.id)) for key in visible(connection, caller)])
 
 
 @router.post("", status_code=201, dependencies=[ADMINS])
@@ -41,7 +41,7 @@ def renew(key_id: str, parts: Parts, caller: Asking, actor: Acting, body: Rotate
         made = rotate(change.connection, caller, key_id, grace_s)
         change.detail = {"grace_s": grace_s}
         describe_key(change, made[1])
-        return NewKeyOut.made(made, tokens_spent(change.connection, key_id, now().date()))
+        return NewKeyOut.made(made, spent_by(change.connection, key_id, now().date()))
 
 
 @router.delete("/{key_id}", status_code=204, dependencies=[ADMINS])

@@ -6,14 +6,12 @@ import os
 import signal
 import socket
 
-import uvicorn
-
 from service.app import create_app
 from service.closing import Closing
 from service.dashboard.markup import ROOT
 from service.dashboard.mount import mount_dashboard
 from service.dashboard.relay import Relay
-from service.http_server import ApiServer
+from service.http_server import ApiServer, configure
 from service.logs import set_up_logging
 from service.opening import open_database
 from service.processes import (
@@ -24,7 +22,6 @@ from service.processes import (
     follow_supervisor,
 )
 from service.settings import read_settings
-from service.slow_heads import closing_after
 
 
 def answer() -> None:
@@ -54,12 +51,5 @@ def answer() -> None:
         mount_dashboard(app, settings)
     else:
         app.mount(ROOT, Relay(os.environ[DESK_PATH_VARIABLE]))
-    config = uvicorn.Config(
-        app,
-        http=closing_after(settings.client_timeout_s),
-        log_config=None,  # its lines go the way of all others
-        access_log=False,
-        log_level="warning",
-        proxy_headers=False,
-    )
+    config = configure(app, settings.client_timeout_s)
     ApiServer(config, closing, shutdown_s=settings.shutdown_s, on_ready=tell).run(sockets)

@@ -10,12 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from memory_graph.errors import InvalidInput
-from memory_graph.store.keys import tokens_on
 from memory_graph.store.rows import now
+from memory_graph.store.spending import spent_on
 from service.access import ANYONE, SCOPES, Scope
 from service.auditing import audited, cli_actor, describe_key, key_target
 from service.commands.output import AsJson, DataDir, console, is_alone, out, print_json
-from service.key_schemas import MAX_GRACE_S, MAX_REQUESTS, MAX_TOKENS, KeyIn, KeyOut, KeysOut, NewKeyOut
+from service.key_schemas import MAX_BYTES, MAX_GRACE_S, MAX_REQUESTS, MAX_TOKENS, KeyIn, KeyOut, KeysOut, NewKeyOut
 from service.keys import make_key, revoke, rotate, visible
 from service.opening import DEFAULT_COLLECTION, ensure_default_collection, open_database
 from service.schemas import COLLECTION_NAME
@@ -38,20 +38,26 @@ def list_all(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """List the keys, the newest first, with those that are revoked."""
     database = open_database(read_settings(data_dir=data_dir))
     with database.read() as connection:
-        spent = tokens_on(connection, now().date())
-        found = [KeyOut.of(key, spent.get(key.id, 0)) for key in visible(connection, ANYONE)]
+        spent = spent_on(connection, now().date())
+        found = [KeyOut.of(key, spent.get(key.id)) for key in visible(connection, ANYONE)]
     if as_json:
         print_json(KeysOut(keys=found))
         return
     if not found:
         out.print("No keys yet: `sharpwave keys create` makes one.")
         return
-    table = Table("Id", "Name", "Scopes", "Collections", "State", "Last used (UTC)", "Tokens today")
+    table = Table("Id", "Name", "Scopes", "Collections", "State", "Last used (UTC)", "Today")
     table.columns[0].min_width = 16  # ids are copied from here
     for one in found:
         names = "all" if one.collections is None else ", ".join(one.collections) or "none is left"
         used = f"{one.used_at:%Y-%m-%d %H:%M}" if one.used_at else "never"
-        spending = f"{one.tokens_today:,}" + (f" of {one.tokens_per_day:,}" if one.tokens_per_day else "")
+        spending = "\n".join(
+            f"{spent:,}{f' of {most:,}' if most else ''} {what}"
+            for what, spent, most in (
+                ("tokens", one.tokens_today, one.tokens_per_day),
+                ("bytes", one.bytes_today, one.bytes_per_day),
+            )
+        )
         table.add_row(one.id, escape(one.name), " ".join(one.scopes), names, _state(one), used, spending)
     out.print(table)
 
@@ -73,6 +79,9 @@ def create(
     tokens_per_day: Annotated[
         int | None, typer.Option(help="Tokens of the generator that it may spend in a day.", min=1, max=MAX_TOKENS)
     ] = None,
+    bytes_per_day: Annotated[
+        int | None, typer.Option(help="Bytes that it may give to be learned in a day.", min=1, max=MAX_BYTES)
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -88,6 +97,7 @@ def create(
         expires_at=now() + timedelta(days=expires_days) if expires_days else None,
         requests_per_minute=requests_per_minute,
         tokens_per_day=tokens_per_day,
+        bytes_per_day=bytes_per_day,
     ).wanted()
     database = open_database(read_settings(data_dir=data_dir))
     if DEFAULT_COLLECTION in (collection or ()):

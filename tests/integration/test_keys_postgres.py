@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from memory_graph.database import Database, upgrade_schema
 from memory_graph.store.collections import create_collection, delete_collection
-from memory_graph.store.keys import find_key, tokens_on
+from memory_graph.store.keys import find_key
 from memory_graph.store.rows import now
+from memory_graph.store.spending import Spent, spent_on, take_bytes
 from memory_graph.types import Usage
 from service.access import ANYONE
 from service.key_ring import KeyRing
@@ -29,8 +30,10 @@ def test_a_key_from_making_to_revoking(postgres: PostgresServer) -> None:
         with ring.bill(caller) as bill:
             bill.usage = Usage(prompt_tokens=20, completion_tokens=10)
         ring.flush()
+    with database.write() as connection:
+        take_bytes(connection, made.id, 7, "documents")
     with database.read() as connection:
-        assert tokens_on(connection, now().date()) == {made.id: 60}
+        assert spent_on(connection, now().date()) == {made.id: Spent(tokens=60, bytes=7)}
         row = find_key(connection, made.id)
         assert row is not None
         assert row.used_at is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sharpwave_client.call import Call, into, paged, write_key
 from sharpwave_client.models import JsonObject, Page
@@ -12,10 +12,16 @@ _ONE = "/v1/collections/{collection}"
 
 
 def list_phrases(
-    collection: str, *, q: str | None = None, cursor: str | None = None, limit: int = 100
+    collection: str,
+    *,
+    q: str | None = None,
+    match: Literal["prefix", "substring"] = "substring",
+    sort: Literal["name", "degree"] = "name",
+    cursor: str | None = None,
+    limit: int = 100,
 ) -> Call[Page[JsonObject]]:
-    """List phrases, those that ``q`` finds if it is given."""
-    return _page(collection, "phrases", {"q": q, "cursor": cursor, "limit": limit})
+    """List phrases by name, or those in most passages first; with ``q`` those that hold it or begin with it."""
+    return _page(collection, "phrases", {"q": q, "match": match, "sort": sort, "cursor": cursor, "limit": limit})
 
 
 def get_phrase(collection: str, phrase_id: int) -> Call[JsonObject]:
@@ -73,14 +79,16 @@ def get_neighbourhood(
     return _get(collection, "neighbourhood", asked | {"least": least, "steps": steps, "limit": limit})
 
 
-def find_path(collection: str, source: str, target: str) -> Call[JsonObject]:
-    """Return a path between two names, with the passages that prove each step."""
-    return _get(collection, "path", {"from": source, "to": target})
+def find_path(
+    collection: str, source: str, target: str, *, steps: int | None = None, paths: int | None = None
+) -> Call[JsonObject]:
+    """Return up to so many ``paths`` of at most ``steps`` between two names, with the passages that prove each step."""
+    return _get(collection, "path", {"from": source, "to": target, "steps": steps, "paths": paths})
 
 
-def list_communities(collection: str) -> Call[JsonObject]:
-    """Return groups of names that belong together."""
-    return _get(collection, "communities")
+def list_communities(collection: str, *, limit: int | None = None) -> Call[JsonObject]:
+    """Return groups of names that belong together, of the ``limit`` best-connected ones."""
+    return _get(collection, "communities", {"limit": limit})
 
 
 def get_stats(collection: str) -> Call[JsonObject]:
@@ -88,9 +96,16 @@ def get_stats(collection: str) -> Call[JsonObject]:
     return _get(collection, "stats")
 
 
-def list_corrections(collection: str, *, cursor: str | None = None, limit: int = 100) -> Call[Page[JsonObject]]:
-    """List what was corrected."""
-    return _page(collection, "corrections", {"cursor": cursor, "limit": limit})
+def list_corrections(
+    collection: str,
+    *,
+    state: Literal["active", "undone", "forgotten"] | None = None,
+    kind: Literal["merge", "split", "retract"] | None = None,
+    cursor: str | None = None,
+    limit: int = 100,
+) -> Call[Page[JsonObject]]:
+    """List what was corrected, the newest first; those that were undone too."""
+    return _page(collection, "corrections", {"state": state, "kind": kind, "cursor": cursor, "limit": limit})
 
 
 def correct(collection: str, correction: Mapping[str, Any]) -> Call[JsonObject]:

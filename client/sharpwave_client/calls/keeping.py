@@ -16,8 +16,14 @@ _RULES = "/v1/collections/{collection}/retention"
 
 
 def list_retention_rules(collection: str) -> Call[list[RetentionRule]]:
-    """List the rules by which a collection's documents are forgotten."""
+    """List the rules by which a collection's documents are forgotten; a thousand at most."""
     return Call(method="GET", route=_RULES, path={"collection": collection}, read=listed(RetentionRule, "rules"))
+
+
+def page_retention_rules(collection: str, *, cursor: str | None = None, limit: int = 100) -> Call[Page[RetentionRule]]:
+    """List a page of a collection's rules by name, for those who have more than a thousand."""
+    path, params = {"collection": collection}, {"cursor": cursor, "limit": limit}
+    return Call(method="GET", route=_RULES, path=path, params=params, read=paged(RetentionRule, "rules"))
 
 
 def put_retention_rule(
@@ -81,10 +87,9 @@ def list_audit(
     return Call(method="GET", route="/v1/audit", params=params, read=paged(AuditEntry, "entries"))
 
 
-def list_keys(*, cursor: str | None = None, limit: int = 100) -> Call[Page[Key]]:
-    """List the keys, without their secrets."""
-    params = {"cursor": cursor, "limit": limit}
-    return Call(method="GET", route="/v1/keys", params=params, read=paged(Key, "keys"))
+def list_keys() -> Call[Page[Key]]:
+    """List the keys, without their secrets, all on one page."""
+    return Call(method="GET", route="/v1/keys", read=paged(Key, "keys"))
 
 
 def create_key(
@@ -93,9 +98,13 @@ def create_key(
     scopes: Sequence[Scope] = ("read",),
     collections: Sequence[str] | None = None,
     expires_at: datetime | None = None,
+    requests_per_minute: int | None = None,
+    tokens_per_day: int | None = None,
+    bytes_per_day: int | None = None,
 ) -> Call[NewKey]:
     """Make a key, bound to these collections if any are given; its secret is told this once.
 
+    Limits that are left out are as with the key that asks.
     It is sent once: an answer that was lost is not asked for again, since a secret is not kept to be told twice.
     """
     body: dict[str, Any] = {"name": name, "scopes": list(scopes)}
@@ -103,6 +112,12 @@ def create_key(
         body["collections"] = list(collections)
     if expires_at is not None:
         body["expires_at"] = expires_at.isoformat()
+    limits = {
+        "requests_per_minute": requests_per_minute,
+        "tokens_per_day": tokens_per_day,
+        "bytes_per_day": bytes_per_day,
+    }
+    body |= {name: value for name, value in limits.items() if value is not None}
     return Call(method="POST", route="/v1/keys", body=body, repeatable=False, read=into(NewKey))
 
 

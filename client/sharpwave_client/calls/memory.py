@@ -25,6 +25,7 @@ from sharpwave_client.models import (
 Split: TypeAlias = Literal["recursive", "none"]
 Duplicates: TypeAlias = Literal["link", "skip", "keep"]
 Priority: TypeAlias = Literal["high", "normal", "low"]
+JobState: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 DocumentSort: TypeAlias = Literal["learned", "title", "passages", "occurred"]
 
 _ONE = "/v1/collections/{collection}"
@@ -43,8 +44,14 @@ def readiness() -> Call[Readiness]:
 
 
 def list_collections() -> Call[list[Collection]]:
-    """List the collections by name, with what each holds."""
+    """List the collections by name, with what each holds; a thousand at most."""
     return Call(method="GET", route="/v1/collections", read=listed(Collection, "collections"))
+
+
+def page_collections(*, cursor: str | None = None, limit: int = 100) -> Call[Page[Collection]]:
+    """List a page of the collections by name, for those who have more than the thousand of ``list_collections``."""
+    params = {"cursor": cursor, "limit": limit}
+    return Call(method="GET", route="/v1/collections", params=params, read=paged(Collection, "collections"))
 
 
 def create_collection(name: str, description: str = "") -> Call[Collection]:
@@ -200,9 +207,15 @@ def get_passage(
     )
 
 
-def list_jobs(*, cursor: str | None = None, limit: int = 50) -> Call[Page[Job]]:
-    """List jobs, the newest first, without their failures."""
-    params = {"cursor": cursor, "limit": limit}
+def list_jobs(
+    *,
+    state: JobState | None = None,
+    collection: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> Call[Page[Job]]:
+    """List jobs, the newest first, without their failures; those in a state, and of a collection."""
+    params = {"state": state, "collection": collection, "cursor": cursor, "limit": limit}
     return Call(method="GET", route="/v1/jobs", params=params, read=paged(Job, "jobs"))
 
 

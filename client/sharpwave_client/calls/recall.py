@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 import httpx
@@ -15,6 +16,7 @@ Mode: TypeAlias = Literal["graph", "dense", "hybrid"]
 Rerank: TypeAlias = Literal["chain", "cross", "none"]
 Strategy: TypeAlias = Literal["direct", "notes", "extract", "reflect", "thoughts", "auto"]
 Order: TypeAlias = Literal["edges", "best_first", "document"]
+QueryOrder: TypeAlias = Literal["newest", "unanswered_first"]
 
 _SEARCH = "/v1/collections/{collection}/search"
 _QUERY = "/v1/queries/{query_id}"
@@ -80,9 +82,29 @@ def ask(
     )
 
 
-def list_queries(*, cursor: str | None = None, limit: int = 50) -> Call[Page[LoggedQuery]]:
-    """List the questions that were asked, the newest first."""
-    params = {"cursor": cursor, "limit": limit}
+def list_queries(
+    *,
+    collection: str | None = None,
+    q: str | None = None,
+    answered: bool | None = None,
+    fallback: bool | None = None,
+    rating: Literal[1, -1] | None = None,
+    rated: bool | None = None,
+    document: str | None = None,
+    least_ms: int | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    order: QueryOrder = "newest",
+    cursor: str | None = None,
+    limit: int = 50,
+) -> Call[Page[LoggedQuery]]:
+    """List the questions that were asked, the newest first, or those without an answer before the others.
+
+    ``q`` stands in question or answer; the answer quotes ``document``; it took ``least_ms`` or more.
+    """
+    only = {"collection": collection, "q": q, "document": document, "least_ms": least_ms}
+    only |= {"answered": answered, "fallback": fallback, "rating": rating, "rated": rated}
+    params = {**only, "since": since, "until": until, "order": order, "cursor": cursor, "limit": limit}
     return Call(method="GET", route="/v1/queries", params=params, read=paged(LoggedQuery, "queries"))
 
 
@@ -107,10 +129,18 @@ def rate_answer(
 
 
 def list_notes(
-    collection: str, *, cursor: str | None = None, limit: int = 50, before: int | None = None
+    collection: str,
+    *,
+    changed: bool | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+    before: int | None = None,
 ) -> Call[Page[KeptNote]]:
-    """List the notes that were kept, the newest first; ``before`` is a note's id."""
-    params = {"cursor": cursor, "limit": limit, "before": before}
+    """List the notes that were kept, the newest first; ``before`` is a note's id.
+
+    ``changed``: only those of whose documents one changed since, or none did.
+    """
+    params = {"changed": changed, "cursor": cursor, "limit": limit, "before": before}
     path = {"collection": collection}
     return Call(method="GET", route=_NOTES, path=path, params=params, read=paged(KeptNote, "notes"))
 

@@ -15,16 +15,28 @@ from service.api import collections, keys
 from service.dashboard.desk import Desk
 from service.dashboard.frame import heading, is_sure, page, show, told
 from service.dashboard.job_parts import bar
-from service.dashboard.markup import badge, moment, number, table
+from service.dashboard.markup import badge, moment, number, size, table
 from service.key_schemas import KeyIn, KeyOut, NewKeyOut, RotateIn
 
 REVOKE = "Revoke the key {}? Programs that use it are refused from now on."
-COLUMNS = ("Key", "Scopes", "Collections", "State", "Made", "Last used", "Requests#", "Tokens today#", "Change")
+COLUMNS = (
+    "Key",
+    "Scopes",
+    "Collections",
+    "State",
+    "Made",
+    "Last used",
+    "Requests#",
+    "Tokens today#",
+    "Learned today#",
+    "Change",
+)
 # Sends what the button that was clicked in the table is for.
 _CLICKED = """(event) => {
   const one = event.target.closest('button[data-key]');
   if (one) emit([one.dataset.do, one.dataset.key, one.dataset.name]);
 }"""
+MB = 10**6
 # For how long the secret before a renewal still holds, in seconds.
 GRACES = {0: "at once", 3_600: "after an hour", 86_400: "after a day", 604_800: "after a week"}
 
@@ -58,6 +70,7 @@ async def _make(desk: Desk, done: Callable[[], Awaitable[None]]) -> None:
         bound = ui.select(names, value=[], multiple=True, label="Collections; all, if none is chosen").props("outlined")
         per_minute = ui.number("Requests a minute; no limit, if empty", min=1, precision=0).props("outlined")
         per_day = ui.number("Tokens a day (UTC); no limit, if empty", min=1, precision=0).props("outlined")
+        learned = ui.number("Megabytes to learn a day (UTC); no limit, if empty", min=1, precision=0).props("outlined")
         until = ui.input("Last day that it holds (UTC); no end, if empty").props('outlined type="date" stack-label')
         with ui.row():
             ui.button("Make the key", on_click=lambda: dialog.submit(True))
@@ -74,6 +87,7 @@ async def _make(desk: Desk, done: Callable[[], Awaitable[None]]) -> None:
                 expires_at=_end_of(until.value) if until.value else None,
                 requests_per_minute=int(per_minute.value) if per_minute.value else None,
                 tokens_per_day=int(per_day.value) if per_day.value else None,
+                bytes_per_day=int(learned.value) * MB if learned.value else None,
             ),
         )
         await done()
@@ -118,7 +132,8 @@ def _list(found: list[KeyOut]) -> Markup:
             moment(key.created_at),
             moment(key.used_at),
             number(key.requests_per_minute, "a minute") if key.requests_per_minute else "no limit",
-            _spent(key),
+            _spent(key.name, "Tokens", key.tokens_today, key.tokens_per_day),
+            _spent(key.name, "Bytes", key.bytes_today, key.bytes_per_day),
             _buttons(key) if key.revoked_at is None else "",
         )
         for key in found
@@ -126,8 +141,8 @@ def _list(found: list[KeyOut]) -> Markup:
     listed = table("Keys", COLUMNS, rows, empty="There is no key yet: the service answers this machine only.")
     if found:
         listed += Markup(
-            '<p class="faint">Tokens are those of questions, since midnight UTC. What learning costs a language model '
-            "is told with its job.</p>"
+            '<p class="faint">Since midnight UTC: tokens of questions and of learning with a language model, and bytes '
+            "of documents, files and pages that were given to be learned.</p>"
         )
     return listed
 
@@ -140,12 +155,11 @@ def _buttons(key: KeyOut) -> Markup:
     return Markup(" ").join(one.format(doing, key.id, key.name, f"{said} {key.name}", said) for doing, said in pairs)
 
 
-def _spent(key: KeyOut) -> Markup:
-    if key.tokens_per_day is None:
-        return Markup('{}<div class="faint">no limit</div>').format(number(key.tokens_today))
-    share = 100.0 * key.tokens_today / key.tokens_per_day
-    said = f" of {key.tokens_per_day:,}"
-    return number(key.tokens_today) + bar(min(share, 100.0), f"Tokens of {key.name} spent today", said)
+def _spent(name: str, what: str, today: int, most: int | None) -> Markup:
+    shown = size(today) if what == "Bytes" else number(today)
+    if most is None:
+        return Markup('{}<div class="faint">no limit</div>').format(shown)
+    return shown + bar(min(100.0 * today / most, 100.0), f"{what} of {name} spent today", f" of {most:,}")
 
 
 def _state(key: KeyOut) -> Markup:

@@ -64,12 +64,13 @@ def test_a_key_is_made_renewed_and_revoked(page: Page, make_installation: Callab
         page.get_by_label("Name, as of the program").fill("crawler <b>")
         page.get_by_label("Requests a minute").fill("600")
         page.get_by_label("Tokens a day").fill("5000")
+        page.get_by_label("Megabytes to learn a day").fill("50")
         page.get_by_label("Last day that it holds").fill("2099-01-31")
         page.get_by_role("button", name="Make the key").click()
         first = page.locator("#new-key").inner_text()
         page.get_by_role("button", name="I have it").click()
         row = page.get_by_role("region", name="Keys").get_by_role("row").filter(has_text="crawler <b>")
-        for told in ("read", "all", "2099-02-01 00:00:00", "600 a minute", "of 5,000", "never"):
+        for told in ("read", "all", "2099-02-01 00:00:00", "600 a minute", "of 5,000", "of 50,000,000", "never"):
             expect(row).to_contain_text(told)
 
         def asks(key: str) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ LEFT_OUT = {
     "GET /v1/models/{model}": "the OpenAI API has clients of its own",
     "GET /v1/models": "the OpenAI API has clients of its own",
 }
+PARAMETERS_LEFT_OUT = {"GET /v1/collections/{collection}/graph": {"format"}}  # answers are JSON objects
 
 
 @pytest.fixture(scope="module")
@@ -263,6 +265,43 @@ def test_every_route_has_a_method_or_is_left_out_on_purpose(service: Served) -> 
     described = {call.method + " " + call.route: call for call in _described()}
     assert routes - described.keys() - LEFT_OUT.keys() == set()
     assert not described.keys() & LEFT_OUT.keys()
+
+
+def test_every_parameter_of_a_route_is_one_of_its_requests(service: Served) -> None:
+    asked: dict[str, set[str]] = {}
+    for call in _described():
+        asked.setdefault(f"{call.method} {call.route}", set()).update(call.params)
+    for path, methods in service.app.openapi()["paths"].items():
+        for method, told in methods.items():
+            route = f"{method.upper()} {path}"
+            if route in asked:
+                known = {one["name"] for one in told.get("parameters", ()) if one["in"] == "query"}
+                assert asked[route] == known - PARAMETERS_LEFT_OUT.get(route, set()), route
+
+
+def test_lists_are_narrowed_and_ordered(client: Driver, service: Served, name: str) -> None:
+    service.generator.replies[:] = [json.dumps({"answer": "Maren Quill", "passages": [1]})]
+    asked = client.ask(name, "Who built the harbour of Tessaly?")
+    client.rate_answer(asked.query_id, 1)
+    of = {"collection": name}
+    for given in ({"q": "harbour"}, {"rating": 1}, {"rated": True}, {"answered": True}, {"document": "harbour"}):
+        assert [one.id for one in client.queries(**of, **given)] == [asked.query_id]
+    long_ago, ages = datetime(2020, 1, 1, tzinfo=UTC), 10**9
+    for given in ({"q": "ferry"}, {"rating": -1}, {"until": long_ago}, {"least_ms": ages}, {"document": MILL["id"]}):
+        assert client.queries(**of, **given) == []
+    assert len(client.list_queries(**of, since=long_ago, least_ms=0, order="unanswered_first").items) == 1
+    assert [one.collection for one in client.jobs(**of, state="succeeded")] == [name]
+    assert client.jobs(**of, state="failed") == []
+    assert client.notes(name, changed=True) == []
+    assert [one["key"] for one in client.phrases(name, q="tess", match="prefix", sort="degree")] == ["tessaly"]
+    assert client.phrases(name, q="essaly", match="prefix") == []
+    assert client.corrections(name, state="undone", kind="merge") == []
+    assert name in [one.name for one in client.collections(limit=1)]
+    assert client.retention_rules(name) == []
+    made = client.create_key("k", scopes=["write"], tokens_per_day=5, bytes_per_day=7)
+    assert (made.tokens_per_day, made.bytes_per_day, made.bytes_today) == (5, 7, 0)
+    assert made.id in [one.id for one in client.list_keys().items]
+    client.revoke_key(made.id)
 
 
 def test_every_request_is_a_method_of_the_clients() -> None:

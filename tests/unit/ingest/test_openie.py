@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -26,8 +27,11 @@ from memory_graph.errors import (
     GeneratorUnavailable,
 )
 from memory_graph.store.jobs import Job, end_job, restart_job
+from memory_graph.store.keys import NewKey, add_key
+from memory_graph.store.rows import now
+from memory_graph.store.spending import add_spending, spent_by
 from memory_graph.store.tokens import limit_tokens
-from memory_graph.tables import replies
+from memory_graph.tables import jobs, key_spending, replies
 from memory_graph.types import Document, Mention, Triple, Usage
 from retrieval.generator import Completion, GeneratorState, Message
 from retrieval.testing import HashEmbedder, ScriptedGenerator
@@ -512,3 +516,38 @@ def test_a_job_that_begins_again_in_the_same_process_waits_for_what_is_on_its_wa
             pass
     assert memory.job().documents == 1
     assert len(generator.calls) == 2
+
+
+def _pay(memory: Memory, tokens_per_day: int | None) -> None:
+    """Let a key of so many tokens a day pay for the job."""
+    with memory.database.write() as connection:
+        new = NewKey(id="k", name="k", hash="", scopes=frozenset({"write"}), tokens_per_day=tokens_per_day)
+        add_key(connection, new)
+        connection.execute(jobs.update().values(key_id="k"))
+
+
+def _paid(memory: Memory) -> int:
+    with memory.database.read() as connection:
+        return spent_by(connection, "k", now().date()).tokens
+
+
+def test_the_key_that_submitted_a_job_pays_for_it(memory: Memory) -> None:
+    memory.queue("Ada saw Bram.")
+    _pay(memory, None)
+    job = memory.run(Reader())
+    assert (job.documents, job.tokens.run, _paid(memory)) == (1, 220, 220)
+
+
+def test_a_job_stops_where_its_key_has_no_tokens_left_and_goes_on_when_it_has(memory: Memory) -> None:
+    memory.queue(*(f"Ada saw Bram {n}." for n in range(30)))
+    _pay(memory, 6_000)
+    with memory.database.write() as connection:
+        add_spending(connection, {("k", now().date()): 1_000})  # for questions
+    with pytest.raises(BudgetSpent, match=r"has [\d,]+ tokens left today.*resume the job"):
+        memory.run(Reader(), params=AskParams(concurrency=16))
+    assert 1_000 + memory.job().tokens.run == _paid(memory) <= 6_000
+    assert memory.job().failed == 0
+    with memory.database.write() as connection:  # the next day
+        connection.execute(key_spending.update().values(day=now().date() - timedelta(days=1)))
+    _restart(memory)
+    assert memory.run(Reader(), params=AskParams(concurrency=16)).documents == 30

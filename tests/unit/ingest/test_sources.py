@@ -23,8 +23,11 @@ from ingest.web_addresses import parse_host_rules
 from memory_graph.database import Database
 from memory_graph.errors import InvalidInput, UnreadableDocument
 from memory_graph.store.jobs import Item, Job, replace_item
+from memory_graph.store.keys import NewKey, add_key
+from memory_graph.store.rows import now
 from memory_graph.store.shares import Share, take_item
-from memory_graph.tables import documents, job_items
+from memory_graph.store.spending import spent_by
+from memory_graph.tables import documents, job_items, jobs
 from memory_graph.types import Document
 from retrieval.testing import HashEmbedder
 from tests.unit.factories import CapitalsPool, ParagraphSplitter, find_job, new_collection, new_job
@@ -320,3 +323,20 @@ def test_the_fingerprint_of_paths_alone_is_what_it_was() -> None:
     assert fingerprint_paths([], "none") == fingerprint_paths([], "none", [])
     assert fingerprint_paths([], "none", ["a", "b"]) == fingerprint_paths([], "none", ["b", "a"])
     assert fingerprint_paths([], "none", ["a"]) != fingerprint_paths([], "none", ["b"])
+
+
+def test_what_is_fetched_is_charged_to_the_key_that_asked_for_it(database: Database, server: WebServer) -> None:
+    params = _params(server)
+    for path in ("/a", "/b", "/c"):
+        server.answer(path, say(b"<p>They rise."))  # 13 bytes each
+    _submit(database, *(f"http://{HOST}:{server.port}{path}" for path in ("/a", "/b", "/c")), params=params)
+    with database.write() as connection:
+        add_key(connection, NewKey(id="k", name="k", hash="", scopes=frozenset({"write"}), bytes_per_day=30))
+        connection.execute(jobs.update().values(key_id="k"))
+    job = _learn(database, params)
+    assert (job.documents, [(one.reason, one.error) for one in job.failures]) == (
+        2,
+        [("quota_spent", "13 bytes go beyond what this key may give today (UTC): 4 of 30 are left")],
+    )
+    with database.read() as connection:
+        assert spent_by(connection, "k", now().date()).bytes == 26

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from memory_graph.corrections import Found, Merge, Retract, Split, put_right
+from memory_graph.corrections import Found, Merge, Retract, Split, aliases_of, put_right
 from memory_graph.database import Database
 from memory_graph.errors import Conflict, InvalidInput, NotFound
 from memory_graph.store.correcting import Correction, get_correction, list_corrections
@@ -318,3 +318,16 @@ def test_trying_to_forget_leaves_corrections_alone(database: Database, cid: int)
         forget(connection, cid, Selection(key="secret"), dry_run=True)
     assert read(database, made.id) == made
     assert content_of(database) == content
+
+
+def test_what_became_of_merged_names_follows_all_merges_in_their_order() -> None:
+    rules = [
+        Merge(names=frozenset({"us", "usa"}), into="america"),
+        Split(name="usa", into="us army", surface="USA"),
+        Merge(names=frozenset({"america"}), into="united states"),
+        Merge(names=frozenset({"usa"}), into="elsewhere"),  # too late: there is none any more
+        Retract(fact=FACT),
+    ]
+    assert aliases_of(rules) == {"us": "united states", "usa": "united states", "america": "united states"}
+    assert aliases_of([]) == {}
+    assert aliases_of([Merge(names=frozenset({"a"}), into="b"), Merge(names=frozenset({"b"}), into="a")]) == {"b": "a"}

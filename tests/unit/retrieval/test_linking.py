@@ -80,6 +80,34 @@ def test_what_died_is_not_found_and_does_not_hide_what_it_holds() -> None:
     assert [KNOWN[row] for row in _link("New York City Hall", dead=[0, 1, 2]).phrases] == ["City Hall"]
 
 
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("Is the Big Apple large?", ["New York City"]),
+        ("BIG apple, or New York City?", ["New York City"]),
+        ("the big apple street", ["New York City"]),
+        ("Big Apple Pie and Ada Quill", ["7", "Ada Quill"]),  # the longest of merged names
+        ("apple", []),
+        ("York", ["York"]),  # lives: it is itself
+        ("Gotham", []),  # what it became is not there any more
+        ("Old York", ["7"]),  # longer than the name that lives inside it
+    ],
+)
+def test_a_name_that_was_merged_away_stands_for_what_it_became(question: str, found: list[str]) -> None:
+    aliases = {
+        "big apple": "new york city",
+        "big apple pie": "7",
+        "york": "7",
+        "gotham": "nowhere",
+        "old york": "7",
+    }
+    names = PhraseNames.of([normalize(name) for name in KNOWN])
+    linked = link_question(question, names, np.zeros(0, dtype=np.int64), aliases)
+    assert [KNOWN[row] for row in linked.phrases] == found
+    assert set(linked.phrases.tolist()) <= set(linked.inside.tolist())
+    assert set(names_of(*hash_keys([normalize(name) for name in found])).tolist()) <= set(linked.hashes.tolist())
+
+
 def test_long_names_are_found_whole() -> None:
     longest = " ".join(f"w{number}" for number in range(MAX_NAME_WORDS))
     known = [longest, f"{longest} x", "x"]

@@ -26,6 +26,7 @@ from retrieval import views as views_module
 from retrieval.index import IndexParams, PassageIndex
 from retrieval.refreshing import save_collection
 from retrieval.saved_views import SavedViews
+from retrieval.scene import link
 from retrieval.search import Searcher, SearchRequest
 from retrieval.view import View, empty_view
 from retrieval.views import ViewCache, ViewParams
@@ -222,6 +223,27 @@ def test_a_large_view_that_is_made_anew_is_used_until_then(database: Database, m
     assert sorted(phrases_of(views.current("memory")[1])) == ["a quill", "bram oster"]
     undo_correction(database, cid, 1)
     assert sorted(phrases_of(views.current("memory", min_version=3)[1])) == ["ada quill", "bram oster"]
+
+
+def test_a_question_that_names_what_was_merged_away_is_linked_until_that_is_undone(
+    database: Database, make_cache: MakeCache, folder: Path
+) -> None:
+    cid = new_collection(database).id
+    commit_documents(database, cid, learn_document("a", "Ada Quill."), learn_document("b", "Bram Oster."))
+
+    def linked(cache: ViewCache) -> list[str]:
+        view = cache.current("memory")[1]
+        return [view.names.key(row) for row in link(view, "Did Ada Quill meet Bram Oster?").phrases]
+
+    views = make_cache()
+    assert linked(views) == ["ada quill", "bram oster"]
+    correct(database, cid, "merge", names=["Ada Quill"], into="A. Quill")
+    assert linked(views) == ["a quill", "bram oster"]
+    assert save_collection(database, "memory", folder / str(cid))
+    assert not save_collection(database, "memory", folder / str(cid))  # nothing came since
+    assert linked(make_cache(folder=folder)) == ["a quill", "bram oster"]  # from the save, which has no aliases
+    undo_correction(database, cid, 1)
+    assert linked(views) == ["ada quill", "bram oster"]
 
 
 def test_many_who_wait_cost_one_reading(

@@ -15,13 +15,16 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
+from ingest.jobs import document_items
 from memory_graph.database import Database
-from memory_graph.errors import Conflict, Forbidden, InvalidInput, NotFound, StoreBusy
+from memory_graph.errors import Conflict, Forbidden, InvalidInput, NotFound, QuotaSpent, StoreBusy
 from memory_graph.store.collections import create_collection, delete_collection
-from memory_graph.store.keys import find_key, has_keys, tokens_on, tokens_spent
+from memory_graph.store.jobs import list_jobs
+from memory_graph.store.keys import find_key, has_keys
 from memory_graph.store.rows import now
+from memory_graph.store.spending import Spent, check_bytes, spent_by, spent_on, take_bytes
 from memory_graph.tables import key_collections, keys
-from memory_graph.types import Usage
+from memory_graph.types import Document, Usage
 from retrieval.testing import HashEmbedder, ScriptedGenerator
 from service import key_ring
 from service.access import ANYONE, FIRST, Caller
@@ -29,6 +32,7 @@ from service.app import create_app
 from service.key_ring import ABANDONED_TOKENS, KeyRing
 from service.keys import WantedKey, make_key, revoke, rotate, split_key, visible
 from service.settings import Settings
+from service.submitting import submit
 
 READER = WantedKey(name="reader", scopes=frozenset({"read"}))
 FORM = re.compile(r"sw_[0-9a-f]{16}_[0-9a-f]{64}")
@@ -176,10 +180,15 @@ def test_a_bound_admin_manages_keys_within_its_binding_alone(database: Database)
 
 def test_a_limited_admin_makes_and_rotates_nothing_wider(database: Database) -> None:
     ends = now() + timedelta(days=9)
-    limits = {"expires_at": ends, "requests_per_minute": 10, "tokens_per_day": 1_000}
+    limits = {"expires_at": ends, "requests_per_minute": 10, "tokens_per_day": 1_000, "bytes_per_day": 500}
     admin = WantedKey(name="admin", scopes=frozenset({"admin"}), **limits)  # type: ignore[arg-type]
     caller = found(database, make(database, admin))
-    for wider in ({"expires_at": ends + timedelta(days=1)}, {"requests_per_minute": 11}, {"tokens_per_day": 1_001}):
+    for wider in (
+        {"expires_at": ends + timedelta(days=1)},
+        {"requests_per_minute": 11},
+        {"tokens_per_day": 1_001},
+        {"bytes_per_day": 501},
+    ):
         with pytest.raises(Forbidden, match=next(iter(wider))):
             make(database, replace(READER, **wider), caller)  # type: ignore[arg-type]
     unlimited = split_key(make(database))[0]
@@ -187,6 +196,7 @@ def test_a_limited_admin_makes_and_rotates_nothing_wider(database: Database) -> 
         rotate(connection, caller, unlimited)
     inherits = found(database, make(database, READER, caller))
     assert (inherits.expires_at, inherits.requests_per_minute, inherits.tokens_per_day) == (ends, 10, 1_000)
+    assert (inherits.bytes_per_day, inherits.bytes_left) == (500, 500)
 
 
 @pytest.mark.parametrize(
@@ -212,13 +222,31 @@ def test_uses_and_spending_are_written_in_batches(database: Database) -> None:
             bill.usage = Usage(prompt_tokens=tokens - 5, completion_tokens=5)
     with database.read() as connection:
         assert find_key(connection, caller.id).used_at is None  # type: ignore[union-attr]
-        assert tokens_spent(connection, caller.id, now().date()) == 0
+        assert spent_by(connection, caller.id, now().date()) == Spent()
     assert one.find(key).tokens_left == 40  # type: ignore[union-attr]
     one.flush(), other.flush(), one.flush()
     with database.read() as connection:
         assert find_key(connection, caller.id).used_at is not None  # type: ignore[union-attr]
-        assert tokens_on(connection, now().date()) == {caller.id: 90}
+        assert spent_on(connection, now().date()) == {caller.id: Spent(tokens=90)}
     assert other.find(key).tokens_left == 10  # type: ignore[union-attr]
+
+
+def test_what_is_written_while_a_key_is_looked_up_is_not_overlooked(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, ring = make(database, replace(READER, tokens_per_day=100)), KeyRing(database, "")
+    caller = ring.find(key)
+    assert caller is not None
+    with ring.bill(caller) as bill:
+        bill.usage = Usage(prompt_tokens=30)
+
+    def read_and_flush(*given: Any) -> Spent:
+        before = spent_by(*given)
+        ring.flush()
+        return before
+
+    monkeypatch.setattr(key_ring, "spent_by", read_and_flush)
+    assert ring.find(key).tokens_left == 70  # type: ignore[union-attr]
 
 
 def test_an_answer_whose_client_left_has_a_price_and_one_that_failed_has_none(database: Database) -> None:
@@ -234,7 +262,7 @@ def test_an_answer_whose_client_left_has_a_price_and_one_that_failed_has_none(da
             pass
     ring.flush()
     with database.read() as connection:
-        assert tokens_on(connection, now().date()) == {caller.id: ABANDONED_TOKENS}
+        assert spent_on(connection, now().date()) == {caller.id: Spent(tokens=ABANDONED_TOKENS)}
 
 
 def test_what_cannot_be_written_waits(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +280,7 @@ def test_what_cannot_be_written_waits(database: Database, monkeypatch: pytest.Mo
         ring.flush()
     ring.flush()
     with database.read() as connection:
-        assert tokens_spent(connection, caller.id, now().date()) == ABANDONED_TOKENS
+        assert spent_by(connection, caller.id, now().date()).tokens == ABANDONED_TOKENS
 
 
 @pytest.fixture
@@ -313,6 +341,7 @@ def test_a_key_over_http_from_making_to_revoking(service: TestClient) -> None:
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
         ({"requests_per_minute": 0}, "requests_per_minute"),
         ({"tokens_per_day": -1}, "tokens_per_day"),
+        ({"bytes_per_day": 0}, "bytes_per_day"),
         ({"name": " "}, "name"),
         ({"scope": "read"}, "scope"),
     ],
@@ -352,3 +381,72 @@ def test_a_quota_of_tokens_ends_answers_and_nothing_else(service: TestClient) ->
     assert refused.headers["RateLimit"].startswith('"tokens";r=0;t=')
     searched = service.post(f"{path}/search", json={"query": "Who?"}, headers=bearer(made["key"]))
     assert searched.status_code == 200
+
+
+def test_bytes_are_counted_where_they_are_stored(database: Database) -> None:
+    keys_made = [make(database, replace(READER, bytes_per_day=limit)) for limit in (10, None)]
+    limited, free = (split_key(key)[0] for key in keys_made)
+    with database.write() as connection:
+        take_bytes(connection, limited, 6, "documents")
+        take_bytes(connection, free, 10**9, "documents")
+    for refuse in (take_bytes, check_bytes):
+        for more in (5, 10):
+            with pytest.raises(QuotaSpent, match="4 of 10 are left"), database.write() as connection:
+                refuse(connection, limited, more, "documents")
+    with pytest.raises(InvalidInput, match="more than this key may give in a day"), database.write() as connection:
+        take_bytes(connection, limited, 11, "documents")
+    with database.write() as connection:
+        take_bytes(connection, limited, 0, "documents")
+        take_bytes(connection, limited, 4, "documents")
+    with pytest.raises(QuotaSpent, match="0 of 10 are left"), database.write() as connection:
+        take_bytes(connection, limited, 0, "documents")  # as of an address, whose bytes are not known yet
+    with database.read() as connection:
+        assert spent_on(connection, now().date()) == {limited: Spent(bytes=10), free: Spent(bytes=10**9)}
+    assert [found(database, key).bytes_left for key in keys_made] == [0, None]
+
+
+def test_a_quota_of_bytes_is_told_and_kept(service: TestClient) -> None:
+    admin = post_key(service).json()["key"]
+    made = post_key(service, admin, scopes=["read", "write"], bytes_per_day=40).json()
+    headers, path = bearer(made["key"]), "/v1/collections/default"
+
+    def learn(text: str, **more: Any) -> httpx.Response:
+        return service.post(f"{path}/documents", json={"documents": [{"text": text, **more}]}, headers=headers)
+
+    taken = learn("x" * 20, title="title", metadata={"é": 1})  # 20, 5 and 9 bytes
+    assert taken.status_code == 202
+    answer = service.get("/v1/collections", headers=headers)
+    assert answer.headers["RateLimit-Policy"] == '"bytes";q=40;w=86400'
+    assert answer.headers["RateLimit"].startswith('"bytes";r=6;t=')
+    given = {"headers": headers, "files": [("files", ("a.txt", b"1234567")), ("files", ("b.exe", b"not taken"))]}
+    for refused in (learn("x" * 7), service.post(f"{path}/files", **given)):
+        assert (refused.status_code, refused.json()["code"]) == (429, "quota_spent")
+        assert 1 <= int(refused.headers["Retry-After"]) <= 86_400
+    too_large = learn("x" * 41)
+    assert (too_large.status_code, too_large.json()["field"]) == (422, "documents")
+    with service.app.state.services.database.read() as connection:  # type: ignore[attr-defined]
+        assert len(list_jobs(connection)) == 1  # nothing is stored of what was refused
+    given["files"][0] = ("files", ("a.txt", b"123456"))  # type: ignore[index]
+    assert service.post(f"{path}/files", **given).status_code == 202
+    (shown,) = [one for one in service.get("/v1/keys", headers=bearer(admin)).json()["keys"] if one["id"] == made["id"]]
+    assert (shown["bytes_per_day"], shown["bytes_today"]) == (40, 40)
+
+
+def test_a_key_without_tokens_submits_nothing_that_a_model_reads(service: TestClient) -> None:
+    admin = post_key(service).json()["key"]
+    made = post_key(service, admin, scopes=["write"], tokens_per_day=1).json()
+    parts = service.app.state.services  # type: ignore[attr-defined]
+    with parts.keys.bill(parts.keys.find(made["key"])) as bill:
+        bill.usage = Usage(prompt_tokens=1)
+    caller, items = parts.keys.find(made["key"]), document_items([Document(id="a", title="", text="The ferry.")])
+    submit(parts, caller, "default", items)  # no model reads it
+    modelled = replace(parts, settings=parts.settings.model_copy(update={"extractor": "llm"}))
+    with pytest.raises(QuotaSpent):
+        submit(modelled, caller, "default", items)
+
+
+def test_who_has_no_row_of_keys_has_no_quota(service: TestClient) -> None:
+    body = {"documents": [{"text": "The ferry leaves at nine."}]}
+    assert service.post("/v1/collections/default/documents", json=body).status_code == 202
+    with service.app.state.services.database.read() as connection:  # type: ignore[attr-defined]
+        assert spent_on(connection, now().date()) == {}
