@@ -261,6 +261,24 @@ def test_a_text_is_replaced_and_its_history_tells(page: Page, server: Server) ->
     assert server.client.delete("/v1/collections/default/documents/" + quote("a/note?", safe="")).status_code == 200
 
 
+def test_what_was_changed_since_the_page_was_opened_is_not_replaced(page: Page, server: Server) -> None:
+    def learn(text: str) -> None:
+        body = {"documents": [{"id": "a-ledger", "text": text}], "wait": True}
+        assert server.client.post("/v1/collections/default/documents", json=body, timeout=180).status_code == 200
+
+    learn("Orrin Vale counts the sacks.")
+    go(page, server, "/admin/c/default/documents/a-ledger")
+    learn("Orrin Vale counts the barrels.")
+    page.get_by_role("button", name="Replace").click()
+    page.get_by_label("New text").fill("Orrin Vale counts nothing.")
+    page.get_by_role("button", name="Replace it").click()
+    expect(page.locator("#replaced")).to_contain_text("Nothing was replaced: the document was changed since")
+    expect(page.get_by_label("New text")).to_have_value("Orrin Vale counts nothing.")
+    page.reload()
+    expect(page.locator(".passage .text")).to_have_text("Orrin Vale counts the barrels.")
+    assert server.client.delete("/v1/collections/default/documents/a-ledger").status_code == 200
+
+
 def test_the_questions_whose_answers_quote_a_document_are_listed(page: Page, server: Server) -> None:
     question = "Who baked the first Drummoyle cake?"
     answer = server.client.post("/v1/collections/default/query", json={"question": question}, timeout=180).json()
