@@ -205,7 +205,8 @@ def list_spending(of: SpendingOut) -> Markup:
         rows.append((Markup("<b>All together</b>"), "", *map(number, sums)))
     columns = ("Kind of call", "Strategy", "Calls#", "Prompts, tokens#", "Replies, tokens#")
     empty = "No language model was asked in that time."
-    said = f"Of the newest {of.questions:,} answers" if of.left_out else f"Of {of.questions:,} answers"
+    answers = f"{of.questions:,} answer{'' if of.questions == 1 else 's'}"
+    said = f"Of the newest {answers}" if of.left_out else f"Of {answers}"
     lead = Markup('<p class="faint">{} and the jobs at work in the last {} hours.</p>').format(said, of.hours)
     return table("Tokens by kind of call", columns, rows, empty=empty) + lead
 

@@ -19,7 +19,7 @@ from service.dashboard.markup import badge, moment, number, table
 from service.key_schemas import KeyIn, KeyOut, NewKeyOut, RotateIn
 
 REVOKE = "Revoke the key {}? Programs that use it are refused from now on."
-COLUMNS = ("Key", "Scopes", "Collections", "State", "Made", "Last used", "Requests#", "Tokens today#", "Change")
+COLUMNS = ("Key", "Scopes", "Collections", "State", "Last used", "Requests#", "Tokens today#", "Change")
 # Sends what the button that was clicked in the table is for.
 _CLICKED = """(event) => {
   const one = event.target.closest('button[data-key]');
@@ -111,12 +111,11 @@ def _show_once(made: NewKeyOut) -> None:
 def _list(found: list[KeyOut]) -> Markup:
     rows = [
         (
-            Markup('{}<div class="faint">{}</div>').format(key.name, key.id),
+            Markup('{}<div class="faint whole">{}</div>').format(key.name, key.id),
             ", ".join(key.scopes),
             "all" if key.collections is None else ", ".join(key.collections) or "none any more",
             _state(key),
-            moment(key.created_at),
-            moment(key.used_at),
+            Markup('{}<div class="faint">made {}</div>').format(moment(key.used_at), moment(key.created_at)),
             number(key.requests_per_minute, "a minute") if key.requests_per_minute else "no limit",
             _spent(key),
             _buttons(key) if key.revoked_at is None else "",
