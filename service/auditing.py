@@ -171,6 +171,8 @@ def describe_selection(selection: Selection) -> str:
     """Say how documents were chosen, without the words that chose them."""
     if selection.key is not None:
         return "document"
+    if selection.keys:
+        return "documents"
     if selection.source is not None:
         return "source"
     return "filter" if selection.filter else "all"

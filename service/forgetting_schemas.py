@@ -12,8 +12,14 @@ from memory_graph.store.purges import Purge
 from memory_graph.store.retention import AgeOf, KeptRule
 from service.schemas import In, Out, Storable, StorableJson
 
+MAX_CHOSEN = 1_000
+
 
 class ForgetIn(In):
+    documents: Annotated[
+        list[Annotated[Storable, Field(min_length=1)]],
+        Field(max_length=MAX_CHOSEN, description="Ids; those that are not there are passed over"),
+    ] = Field(default_factory=list)
     source: Annotated[Storable, Field(min_length=1, max_length=2_000)] | None = None
     filter: StorableJson = Field(default_factory=dict)
     all: bool = False
@@ -21,7 +27,7 @@ class ForgetIn(In):
 
     def selection(self) -> Selection:
         """Return what is meant. Errors: ``InvalidInput`` unless it is one thing."""
-        return Selection(source=self.source, filter=self.filter, everything=self.all)
+        return Selection(keys=self.documents, source=self.source, filter=self.filter, everything=self.all)
 
 
 class ForgottenOut(Out):

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from memory_graph.store.growth import Growth, Step
+from memory_graph.store.traced import Spending
 from service.schemas import Out
 
 
@@ -140,3 +141,35 @@ class OverviewOut(Out):
     left_out: int = Field(description="Collections beyond the first 500 by name")
     growth: GrowthOut | None = Field(description="Of all of them, or of the one asked for; null until it was counted")
     installation: InstallationOut | None
+
+
+class SpentOut(Out):
+    kind: str = Field(description="`answer`, `note`, `fact filter`, `extraction` …: the stage that called the model")
+    strategy: str | None = Field(description="Of the answer; null for jobs")
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class SpendingOut(Out):
+    """Tokens by kind of call in so many hours, the dearest first."""
+
+    hours: int
+    questions: int = Field(description="Answers that were looked at, the newest 1,000 at most")
+    left_out: bool = Field(description="Whether there are older ones of that time")
+    spent: list[SpentOut]
+
+    @classmethod
+    def of(cls, hours: int, found: Spending) -> SpendingOut:
+        spent = [
+            SpentOut(
+                kind=kind,
+                strategy=strategy,
+                calls=usage.calls,
+                prompt_tokens=usage.prompt_tokens,
+                completion_tokens=usage.completion_tokens,
+            )
+            for (kind, strategy), usage in found.spent.items()
+        ]
+        spent.sort(key=lambda one: (-one.prompt_tokens - one.completion_tokens, one.kind, one.strategy or ""))
+        return cls(hours=hours, questions=found.questions, left_out=found.is_cut, spent=spent)

@@ -179,6 +179,8 @@ class KeptNoteOut(Out):
     version: int
     passage_ids: list[int]
     passages: list[RestsOnOut]
+    used: int = Field(description="Of the newest 1,000 questions, those that began with it (`warm_start`)")
+    last_used_at: datetime | None
     created_at: datetime
 
 

@@ -312,6 +312,8 @@ class KeptNote(Model):
     passage_ids: tuple[int, ...]
     passages: tuple[PassageName, ...] = ()
     created_at: datetime
+    used: int = 0
+    last_used_at: datetime | None = None
 
 
 class LoggedQuery(Model):

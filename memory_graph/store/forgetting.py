@@ -20,17 +20,21 @@ from memory_graph.tables import documents, fact_sources, facts, mentions, passag
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What to forget: one document by its id, those of a ``source``, those that meet a ``filter``, or everything."""
+    """What to forget: a document or several by their ids, those of a ``source``, those that meet a ``filter``, or all.
+
+    Of several ``keys`` those that are not there are passed over.
+    """
 
     key: str | None = None
+    keys: Sequence[str] = ()
     source: str | None = None
     filter: Mapping[str, Any] = field(default_factory=dict)
     everything: bool = False
 
     def __post_init__(self) -> None:
-        given = [self.key is not None, self.source is not None, bool(self.filter), self.everything]
+        given = [self.key is not None, bool(self.keys), self.source is not None, bool(self.filter), self.everything]
         if sum(given) != 1:
-            raise InvalidInput("forget", "say which: one document, a source, a filter, or all; and only one of these")
+            raise InvalidInput("forget", "say which: documents, a source, a filter, or all; and only one of these")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +64,14 @@ class Erased:
 
 
 def choose(connection: Connection, collection_id: int, selection: Selection) -> list[str]:
-    """Return the ids of the documents that a selection means, in the order in which they were learned.
+    """Return the ids of the documents that a selection means, as they are given or in the order they were learned.
 
     Errors: ``InvalidInput`` for a filter that makes no sense.
     """
     if selection.key is not None:
         return [selection.key]
+    if selection.keys:
+        return list(dict.fromkeys(selection.keys))
     statement = select(documents.c.key).where(documents.c.collection_id == collection_id).order_by(documents.c.id)
     if selection.source is not None:
         statement = statement.where(documents.c.source == selection.source)

@@ -27,7 +27,7 @@ RuleName = Annotated[str, Path(pattern=f"^{COLLECTION_NAME.pattern}$")]
 
 @router.post("/collections/{collection}/forget", operation_id="documents_forget_many", dependencies=[WRITES])
 def forget_many(collection: str, body: ForgetIn, parts: Parts, actor: Acting) -> ForgottenOut:
-    """Forget the documents of a source, those that meet a filter, or all, in one commit."""
+    """Forget documents by their ids, those of a source, those that meet a filter, or all, in one commit."""
     selection = body.selection()
     parts.query_log.flush()
     target = describe_selection(selection)

@@ -12,6 +12,7 @@ from sqlalchemy import RowMapping
 from memory_graph.store.collections import get_collection
 from memory_graph.store.notes import KeptNote, forget_note, list_notes
 from memory_graph.store.passage_names import name_passages
+from memory_graph.store.traced import NoteUse, read_note_uses
 from service.access import READS, WRITES, Acting
 from service.auditing import audited
 from service.paging import MAX_ID, Cursor, Limit, Pages
@@ -34,7 +35,7 @@ def list_kept(
         bool | None, Query(description="Only notes of whose documents one changed since, or none did")
     ] = None,
 ) -> KeptNotesOut:
-    """List the newest notes, with the passages that they rest on."""
+    """List the newest notes, with the passages that they rest on and how often they were used."""
     if cursor is not None:
         (before,) = PAGES.read(cursor) or (None,)
     parts.query_log.flush()
@@ -43,7 +44,8 @@ def list_kept(
         found = list_notes(connection, own, limit=limit + 1, before=before, changed=changed)
         page, following = PAGES.cut(found, limit, lambda note: (note.id,))
         names = name_passages(connection, own, [one for note in page for one in note.passage_ids])
-    return KeptNotesOut(notes=[_describe(note, names) for note in page], next_cursor=following)
+        uses = read_note_uses(connection, own, [note.id for note in page])
+    return KeptNotesOut(notes=[_describe(note, names, uses[note.id]) for note in page], next_cursor=following)
 
 
 @router.delete("/{collection}/notes/{note_id}", status_code=204, dependencies=[WRITES])
@@ -53,7 +55,8 @@ def forget(collection: str, note_id: Annotated[int, Path(ge=1, le=MAX_ID)], part
         forget_note(change.connection, get_collection(change.connection, collection).id, note_id)
 
 
-def _describe(note: KeptNote, names: Mapping[int, RowMapping]) -> KeptNoteOut:
+def _describe(note: KeptNote, names: Mapping[int, RowMapping], use: NoteUse) -> KeptNoteOut:
     rests = [names[one] for one in note.passage_ids if one in names]
     passages = [{**one, "changed": one["document_version"] > note.version} for one in rests]
-    return KeptNoteOut.model_validate({**asdict(note), "passages": passages})
+    used = {"used": use.times, "last_used_at": use.last_at}
+    return KeptNoteOut.model_validate({**asdict(note), "passages": passages, **used})

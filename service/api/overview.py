@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -13,6 +13,8 @@ from memory_graph.store.collections import Collection, list_collections
 from memory_graph.store.gauges import Doing, read_doing
 from memory_graph.store.growth import join_growth
 from memory_graph.store.jobs import UNFINISHED, list_workers
+from memory_graph.store.rows import now
+from memory_graph.store.traced import read_spending
 from service.access import ADMINS, Asking
 from service.observed_generator import ObservedGenerator
 from service.overview_schemas import (
@@ -27,6 +29,7 @@ from service.overview_schemas import (
     MinuteOut,
     OverviewOut,
     ProcessOut,
+    SpendingOut,
     StatusCountOut,
     TimeOut,
 )
@@ -38,6 +41,7 @@ from service.usage import read_processes
 router = APIRouter(prefix="/v1/overview", tags=["installation"])
 
 MAX_COLLECTIONS = 500
+MAX_HOURS = 24 * 366
 
 
 @router.get("", dependencies=[ADMINS])
@@ -68,6 +72,23 @@ def overview(
         growth=growth,
         installation=_installation(parts, doing, workers) if caller.collections is None else None,
     )
+
+
+@router.get("/tokens", dependencies=[ADMINS])
+def tokens(
+    parts: Parts,
+    caller: Asking,
+    collection: Annotated[str | None, Query(description="Only what this collection's questions and jobs cost")] = None,
+    hours: Annotated[int, Query(ge=1, le=MAX_HOURS, description="How far back")] = 24,
+) -> SpendingOut:
+    """Return the tokens of a language model by kind of call: of the newest 1,000 answers, and of jobs."""
+    parts.query_log.flush()
+    with parts.database.read() as connection:
+        chosen = choose_collection(connection, caller, collection)
+        found = read_spending(
+            connection, since=now() - timedelta(hours=hours), collection_id=chosen, among=caller.collections
+        )
+    return SpendingOut.of(hours, found)
 
 
 def _held(one: Collection, counted: Counted | None, view_version: int | None, doing: Doing) -> HeldOut:

@@ -7,14 +7,14 @@ from contextlib import aclosing
 from typing import Any
 
 from markupsafe import Markup
-from nicegui import ui
 
 from retrieval.answer import Token
 from retrieval.search import SearchResult
 from retrieval.strategies.task import Note
 from service.dashboard.asking import Piece
 from service.dashboard.frame import show
-from service.dashboard.markup import badge, facts, link, number, url
+from service.dashboard.kept_html import KeptHtml
+from service.dashboard.markup import badge, facts, link, milliseconds, number, url
 from service.recall_schemas import CitationOut, HitOut, QueryOut
 
 
@@ -62,7 +62,7 @@ def draw_facts(answer: QueryOut, link_to: bool = True) -> Markup:
     """Return what an answer took."""
     told: dict[str, object] = {
         "Outcome": draw_outcome(answer.found, answer.extractive),
-        "Time": number(answer.timings_ms["total"], "ms"),
+        "Time": milliseconds(answer.timings_ms["total"]),
         "Tokens": number(answer.usage.prompt_tokens + answer.usage.completion_tokens, "tokens"),
         "Calls of the model": number(answer.usage.calls),
         "Strategy": answer.strategy,
@@ -126,6 +126,6 @@ def _draw(collection: str, hit: HitOut, citations: list[CitationOut], anchor: st
     )
 
 
-def show_passages(collection: str, answer: QueryOut, anchor: str = "p") -> ui.html:
+def show_passages(collection: str, answer: QueryOut, anchor: str = "p") -> KeptHtml:
     """Put the passages on the page."""
     return show(draw_passages(collection, answer, anchor) or Markup('<p class="empty">Nothing was found.</p>'))

@@ -41,7 +41,7 @@ class Options:
             count = int(top_k) if top_k.isdecimal() and 1 <= len(top_k) <= 4 else 5
             self._top_k = ui.number("Passages", value=count, min=1, max=1000, precision=0).props("outlined")
             self._top_k.classes("count")
-            self._filter = ui.input("Filter (JSON)", value=told.get("filter", "")).props("outlined").classes("choice")
+            self._filter = ui.input("Filter (JSON)", value=told.get("filter", "")).props("outlined").classes("wide")
             self._warm = ui.checkbox("Begin with a kept note", value=bool(told.get("warm_start")))
             self._warm.bind_visibility_from(self._strategy, "value", lambda value: value == "notes")
 

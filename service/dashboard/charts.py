@@ -58,7 +58,8 @@ class Chart:
         }
         if across:  # of times, of which the longest is often a thousand times the shortest
             names |= {"inverse": True, "axisLabel": _TEXT | {"interval": 0}}
-            values |= {"type": "log", "min": _SHORTEST, "startValue": _SHORTEST}  # else bars begin at 1, to either side
+            values |= {"type": "log", "min": _SHORTEST, "axisLabel": _TEXT | {"hideOverlap": True}}
+            values |= {"startValue": _SHORTEST}  # else bars begin at 1, to either side
         elif unit not in _MEASURED:
             values |= {"minInterval": 1}  # things that are counted have no halves
         options: dict[str, Any] = {

@@ -84,7 +84,7 @@ class Desk:
         known: dict[Any, Any] = {get_services: self.parts, get_caller: caller}
         route = find_route(endpoint)
         if route.dependant.response_param_name:
-            given[route.dependant.response_param_name] = Response()  # for headers, which no page has
+            given.setdefault(route.dependant.response_param_name, Response())  # for headers, which few pages read
         for dependant in route.dependant.dependencies:
             if isinstance(dependant.call, Needs):
                 await asyncio.to_thread(dependant.call.check, self.parts, caller, given)

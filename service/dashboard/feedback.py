@@ -32,10 +32,8 @@ class Feedback:
         self._desk, self._query_id, self._takes_words = desk, query_id, takes_words
         self._rating = rating
         with ui.row().classes("ask"):
-            self._up = ui.button(icon="thumb_up", on_click=lambda: self._rate(1)).props('aria-label="Right answer"')
-            self._down = ui.button(icon="thumb_down", on_click=lambda: self._rate(-1)).props(
-                'aria-label="Wrong answer"'
-            )
+            self._up = self._offer("thumb_up", 1, "Right answer")
+            self._down = self._offer("thumb_down", -1, "Wrong answer")
             self._comment = ui.input("Comment", value=comment or "").props("outlined").classes("wide")
             self._correct = ui.input("The right answer", value=correct_answer or "").props("outlined").classes("wide")
             self._save = ui.button("Save", on_click=self._send)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from memory_graph.errors import NotFound, SharpwaveError
 from service.api import collections
 from service.dashboard.desk import Desk, SessionOver
+from service.dashboard.kept_html import KeptHtml
 from service.dashboard.markup import ROOT, link, url
 from service.errors import problem_of_fault
 
@@ -113,9 +114,9 @@ async def is_sure(question: str, *, yes: str, no: str) -> bool:
     return bool(await dialog)
 
 
-def show(html: Markup) -> ui.html:
+def show(html: Markup) -> KeptHtml:
     """Put HTML on the page that ``markup`` made; a plain string is escaped."""
-    return ui.html(str(Markup("{}").format(html)), sanitize=False)
+    return KeptHtml(str(Markup("{}").format(html)))
 
 
 def heading(text: str, lead: str | Markup = "") -> None:

@@ -87,7 +87,10 @@ class Explorer:
         with ui.element("div").classes("graph"):
             with ui.column():
                 self._status = show(Markup("<p>Drawing …</p>")).props('role="status"')
-                self._chart = ui.echart({"series": []}, on_point_click=self._click).classes("picture")
+                self._chart = ui.echart({"series": []}).classes("picture")
+                # Not ``on_point_click``: it wants a value of each point, and names have none.
+                self._chart.on("chart:click", self._click, ["dataType", "data"])
+                self._chart.on("chart:dblclick", self._open, ["dataType", "data"])
                 self._chart.props('role="img" aria-label="The graph; the tables below hold the same."')
                 self._legend = show(Markup(""))
                 show(save_as(("png", "svg", *FORMATS)))
@@ -224,15 +227,18 @@ class Explorer:
         self._names.content = str(names_shown(self._graph, set(self.shown.phrases), self._pages["names"]))
         self._ties.content = str(ties_shown(self._graph, self._pages["ties"]))
 
-    async def _click(self, event: events.EChartPointClickEventArguments) -> None:
-        drawn = event.data
-        if not isinstance(drawn, dict):  # of charts of other types
-            return
-        if event.data_type == "node":
+    async def _click(self, event: events.GenericEventArguments) -> None:
+        kind, drawn = event.args.get("dataType"), event.args.get("data")
+        if kind == "node":
             await self._act_on("choose", int(drawn["id"]))
-        elif event.data_type == "edge" and drawn["k"] == "fact":
+        elif kind == "edge" and drawn["k"] == "fact":
             found = [one.fact_id for one in self._graph.ties if _is(one, drawn)]
             await self._act_on("evidence", found[0] or 0)
+
+    async def _open(self, event: events.GenericEventArguments) -> None:
+        """Expand the name that was clicked twice; the first of the clicks chose it."""
+        if event.args.get("dataType") == "node" and int(event.args["data"]["id"]) not in self.shown.phrases:
+            await self._act_on("expand", int(event.args["data"]["id"]))
 
     async def _act(self, event: events.GenericEventArguments) -> None:
         act, row_id = event.args

@@ -53,6 +53,8 @@ def options(
             {
                 "type": "graph",
                 "layout": "none",
+                "left": "5%",
+                "right": "22%",  # labels stand to the right of their names
                 "roam": True,
                 "nodeScaleRatio": 0.2,  # what is zoomed into comes apart, and does not only grow
                 "draggable": True,
@@ -102,7 +104,10 @@ def legend(graph: NameGraphOut) -> Markup:
         for group in sorted(first)[: len(GROUPS)]
         if sizes[group] > 1
     )
-    size = Markup('<li><i class="dot" aria-hidden="true"></i>The larger, the more passages; bold rim: expanded</li>')
+    size = Markup(
+        '<li><i class="dot" aria-hidden="true"></i>The larger, the more passages; bold rim: expanded</li>'
+        "<li>A click tells of a name, two expand it</li>"
+    )
     return Markup('<ul class="legend" aria-label="Legend">{}{}{}</ul>').format(lines, groups, size)
 
 

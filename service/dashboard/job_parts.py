@@ -12,7 +12,7 @@ from service.dashboard.overview_parts import Drawn
 from service.learning_schemas import JobOut, LearnedPageOut, ThroughputOut
 
 KINDS = {"succeeded": "good", "failed": "bad", "running": "busy", "queued": "busy", "cancelled": "plain"}
-COLUMNS = ("Job", "Collection", "State", "Progress", "Documents#", "Passages#", "Failed#", "Pace#", "Begun")
+COLUMNS = ("Job", "Collection", "State", "Progress", "Documents#", "Passages#", "Failed#", "Pace#", "Submitted")
 # What the time of a stage was spent on; a stage without a sentence is shown by its name.
 STAGES = {
     "read": "reading and splitting files",
@@ -70,7 +70,7 @@ def draw_progress(job: JobOut) -> Markup:
     of = job.progress
     items = of.documents + of.known + of.skipped + of.failed
     rows = [
-        ("Bytes learned", bar(share_of(job), "Bytes learned", _left(job)), _of(of.bytes, of.total_bytes)),
+        ("Bytes read", bar(share_of(job), "Bytes read", _left(job)), _of(of.bytes, of.total_bytes, "bytes")),
         ("Documents and files", bar(_share(items, of.total), "Documents and files"), _of(items, of.total)),
     ]
     return table("Progress", ("What", "Share", "Done#"), rows)
@@ -98,7 +98,10 @@ def list_tokens(job: JobOut) -> Markup:
     rows = [
         ("Read in prompts", number(spent.prompt, "tokens")),
         ("Written in replies", number(spent.completion, "tokens")),
-        ("Both, in this run", _of(spent.run, spent.max_tokens) if spent.max_tokens else number(spent.run, "tokens")),
+        (
+            "Both, in this run",
+            _of(spent.run, spent.max_tokens, "tokens") if spent.max_tokens else number(spent.run, "tokens"),
+        ),
         ("Calls", number(spent.calls)),
         ("Calls saved by earlier replies", number(spent.reused)),
     ]
@@ -203,8 +206,8 @@ def _share(done: float, whole: float) -> float:
     return min(100.0, 100.0 * done / whole) if whole else 0.0
 
 
-def _of(done: int, whole: int) -> Markup:
-    return Markup('<span class="number">{:,} of {:,}</span>').format(done, whole)
+def _of(done: int, whole: int, unit: str = "") -> Markup:
+    return Markup('<span class="number">{:,} of {:,}{}</span>').format(done, whole, f" {unit}" if unit else "")
 
 
 def _button(item: int, name: str) -> Markup:

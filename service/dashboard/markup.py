@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from markupsafe import Markup
 
 ROOT = "/admin"
+_LONG = 26  # characters, more than a moment has
 
 
 def url(*path: object, **query: object) -> str:
@@ -101,8 +102,13 @@ def table(caption: str, columns: Sequence[str | Head], rows: Iterable[Sequence[o
 
 
 def facts(pairs: Mapping[str, object]) -> Markup:
-    """Return names and values, a pair a line."""
-    lines = (Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(name, value) for name, value in pairs.items())
+    """Return names and values, a pair a line; what is long gets the room of two."""
+    lines = (
+        Markup("<div{}><dt>{}</dt><dd>{}</dd></div>").format(
+            Markup(' class="long"') if len(Markup.escape(value).striptags()) > _LONG else "", name, value
+        )
+        for name, value in pairs.items()
+    )
     return Markup('<dl class="facts">{}</dl>').format(Markup("").join(lines))
 
 

@@ -10,7 +10,16 @@ from typing import Any
 from markupsafe import Markup
 
 from service.dashboard.markup import badge, facts, link, milliseconds, moment, number, size, table, url
-from service.overview_schemas import GrowthOut, HeldOut, HourOut, InstallationOut, MinuteOut, OverviewOut, TimeOut
+from service.overview_schemas import (
+    GrowthOut,
+    HeldOut,
+    HourOut,
+    InstallationOut,
+    MinuteOut,
+    OverviewOut,
+    SpendingOut,
+    TimeOut,
+)
 
 # What a caller was told with a status, in a word.
 STATUSES = {
@@ -30,6 +39,7 @@ STATUSES = {
     507: "no space left",
 }
 _LENGTHS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
+_SPENT = ("calls", "prompt_tokens", "completion_tokens")
 _SHAPES = {"minute": "%H:%M", "hour": "%m-%d %H:00", "day": "%Y-%m-%d"}
 
 
@@ -176,6 +186,29 @@ def describe_generator(hour: HourOut) -> Markup:
             "Replies": number(of.completion_tokens, "tokens"),
         }
     )
+
+
+def list_spending(of: SpendingOut) -> Markup:
+    """Return what each kind of call cost in tokens, and all of them together."""
+    rows: list[tuple[object, ...]] = [
+        (
+            one.kind,
+            one.strategy or Markup('<span class="faint">jobs</span>'),
+            number(one.calls),
+            number(one.prompt_tokens),
+            number(one.completion_tokens),
+        )
+        for one in of.spent
+    ]
+    if len(rows) > 1:
+        sums = (sum(getattr(one, name) for one in of.spent) for name in _SPENT)
+        rows.append((Markup("<b>All together</b>"), "", *map(number, sums)))
+    columns = ("Kind of call", "Strategy", "Calls#", "Prompts, tokens#", "Replies, tokens#")
+    empty = "No language model was asked in that time."
+    answers = f"{of.questions:,} answer{'' if of.questions == 1 else 's'}"
+    said = f"Of the newest {answers}" if of.left_out else f"Of {answers}"
+    lead = Markup('<p class="faint">{} and the jobs at work in the last {} hours.</p>').format(said, of.hours)
+    return table("Tokens by kind of call", columns, rows, empty=empty) + lead
 
 
 def list_usage(of: InstallationOut) -> Markup:

@@ -11,7 +11,7 @@ from service.dashboard.answers import draw_answer, draw_outcome
 from service.dashboard.desk import Desk
 from service.dashboard.feedback import Feedback
 from service.dashboard.frame import section, show
-from service.dashboard.markup import facts, link, moment, number, url
+from service.dashboard.markup import facts, link, milliseconds, moment, number, url
 from service.dashboard.why import show_why
 from service.dashboard.why_names import Names
 from service.recall_schemas import QueryDetailOut
@@ -28,7 +28,7 @@ def show_stored(desk: Desk, found: QueryDetailOut) -> None:
                 "Collection": link(found.collection, url("c", found.collection, "documents")),
                 "Outcome": draw_outcome(found.found),
                 "Strategy": found.trace.get("strategy", "not known"),
-                "Time": number(found.milliseconds, "ms"),
+                "Time": milliseconds(found.milliseconds),
                 "Version": number(found.version),
                 "Fallback": found.fallback_reason or "none",
                 "When": moment(found.created_at),

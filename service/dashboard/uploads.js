@@ -142,7 +142,7 @@ function offer({address, fileBytes, bytes}) {
   });
 }
 
-function offerReplacing({address, document: id}) {
+function offerReplacing({address, document: id, tag}) {
   const form = document.querySelector('#replacing');
   if (form.dataset.ready) return;
   form.dataset.ready = 'yes';
@@ -156,6 +156,7 @@ function offerReplacing({address, document: id}) {
     event.preventDefault();
     const sent = new FormData();
     sent.append('document', id);
+    sent.append('tag', tag);
     sent.append('text', new Blob([text.value]), 'text.txt');
     said.textContent = 'Sending';
     const told = await post(address, sent, now => { said.textContent = `Sending: ${Math.floor(100 * now.loaded / now.total)} %`; });

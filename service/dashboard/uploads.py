@@ -16,7 +16,7 @@ from markupsafe import Markup
 from nicegui import events, ui
 from pydantic import ValidationError
 
-from memory_graph.errors import InvalidInput
+from memory_graph.errors import InvalidInput, PreconditionFailed
 from service.api import documents
 from service.dashboard.desk import Desk
 from service.dashboard.frame import show
@@ -26,6 +26,10 @@ from service.learning_schemas import DocumentDetailOut, DocumentIn, DocumentsIn,
 
 PATH = f"{ROOT}/uploads"
 MB = 2**20
+CHANGED = (
+    "Nothing was replaced: the document was changed since this page was opened, or a job is about to change it. "
+    "Look at it as it is now in another tab; then reload this page, and replace it there. Your text is still here."
+)
 
 _INPUT = Markup(
     '<div class="drop" role="group" aria-label="Learn files">'
@@ -63,8 +67,11 @@ def offer_upload(desk: Desk, collection: str, follow: Callable[[str], Awaitable[
     ui.run_javascript(_script("offer", told))
 
 
-def ask_for_text(collection: str, document_id: str, follow: Callable[[str], Awaitable[None]]) -> ui.dialog:
-    """Return a dialog that takes a new text of a document; ``follow`` is called with the id of its job."""
+def ask_for_text(collection: str, document_id: str, tag: str, follow: Callable[[str], Awaitable[None]]) -> ui.dialog:
+    """Return a dialog that takes a new text of a document; ``follow`` is called with the id of its job.
+
+    ``tag`` is the document's as the page shows it: what was written since is not replaced.
+    """
     with ui.dialog().props('aria-label="Replace the text of this document"') as dialog, ui.card().classes("form"):
         show(Markup("<h2>Replace the text of this document</h2>") + _REPLACE)
         ui.button("Keep it as it is", color=None, on_click=dialog.close).props("flat")
@@ -74,7 +81,7 @@ def ask_for_text(collection: str, document_id: str, follow: Callable[[str], Awai
         await follow(event.args["job_id"])
 
     ui.on("replaced", begun)
-    told = {"address": url("uploads", collection, "replacing"), "document": document_id}
+    told = {"address": url("uploads", collection, "replacing"), "document": document_id, "tag": tag}
     dialog.on("show", lambda: ui.run_javascript(_script("offerReplacing", told)))
     return dialog
 
@@ -92,7 +99,13 @@ def make_router(host: FastAPI, sessions: Sessions) -> APIRouter:
         return ref
 
     @router.post(f"{PATH}/{{collection}}/replacing", status_code=202)
-    async def replace(request: Request, collection: str, document: Annotated[str, Form()], text: UploadFile) -> JobRef:
+    async def replace(
+        request: Request,
+        collection: str,
+        document: Annotated[str, Form()],
+        tag: Annotated[str, Form()],
+        text: UploadFile,
+    ) -> JobRef:
         desk = sit(request)
         old: DocumentDetailOut = await desk.call(
             documents.show, collection=collection, document_id=document, contents=False
@@ -104,7 +117,12 @@ def make_router(host: FastAPI, sessions: Sessions) -> APIRouter:
             raise InvalidInput("text", "is not in UTF-8") from None
         except ValidationError as error:
             raise InvalidInput("text", error.errors()[0]["msg"]) from None
-        ref: JobRef = await desk.call(documents.learn, collection=collection, body=DocumentsIn(documents=[given]))
+        try:
+            ref: JobRef = await desk.call(
+                documents.learn, collection=collection, body=DocumentsIn(documents=[given]), if_match=tag
+            )
+        except PreconditionFailed:
+            raise PreconditionFailed(CHANGED) from None
         return ref
 
     return router

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from service.dashboard.markup import badge, number, table
+from service.dashboard.markup import badge, milliseconds, number, table
 from service.dashboard.why_names import Names
 from service.dashboard.why_search import draw_bar
 
@@ -27,7 +27,7 @@ STOPPED = {
 
 def tell_steps(stages: Sequence[Stage], names: Names) -> Markup:
     """Tell what the strategy did between search and answer, in the order of time."""
-    rows = [(what, said, number(float(one["ms"]), "ms")) for one in stages for what, said in _say(one, names)]
+    rows = [(what, said, milliseconds(float(one["ms"]))) for one in stages for what, said in _say(one, names)]
     return table("Steps of the strategy", ("Step", "What came of it", "Time#"), rows) if rows else Markup("")
 
 
@@ -50,9 +50,8 @@ def tell_notes(notes: Sequence[Mapping[str, Any]], stages: Sequence[Stage], name
     ended = next((one["detail"] for one in stages if one["name"] == "notes" and "stopped" in one["detail"]), None)
     why = Markup("")
     if ended is not None:
-        why = Markup("<p>It stopped after {} rounds: {}.</p>").format(
-            ended.get("steps", 0), STOPPED.get(ended["stopped"], ended["stopped"])
-        )
+        steps, reason = ended.get("steps", 0), STOPPED.get(ended["stopped"], ended["stopped"])
+        why = Markup("<p>It stopped after {} round{}: {}.</p>").format(steps, "" if steps == 1 else "s", reason)
     return Markup('<ol class="grown">{}</ol>{}').format(lines, why)
 
 
@@ -91,7 +90,7 @@ def tell_time(stages: Sequence[Stage]) -> Markup:
     """Tell the time by stage, as bars."""
     whole = sum(float(stage["ms"]) for stage in stages) or 1.0
     rows = [
-        (stage["name"], number(float(stage["ms"]), "ms"), draw_bar(float(stage["ms"]) / whole), _raw(stage["detail"]))
+        (stage["name"], milliseconds(float(stage["ms"])), draw_bar(float(stage["ms"]) / whole), _raw(stage["detail"]))
         for stage in stages
     ]
     return table("Time by stage", ("Stage", "Time#", "Share", "All that it noted"), rows, empty="No trace was kept.")

@@ -183,13 +183,18 @@ def forget_document(collection: str, document_id: str, *, dry_run: bool = False)
 def forget(
     collection: str,
     *,
+    documents: Sequence[str] | None = None,
     source: str | None = None,
     filter: Mapping[str, Any] | None = None,
     everything: bool = False,
     dry_run: bool = False,
 ) -> Call[Forgotten]:
-    """Forget, in one commit, the documents of a source, those that meet a filter, or everything: one of the three."""
-    body = {"all": everything, "dry_run": dry_run} | _chosen(source=source, filter=filter)
+    """Forget, in one commit, documents by their ids, those of a source, those that meet a filter, or everything.
+
+    One of these must be given; of ids, those that are not there are passed over.
+    """
+    chosen = _chosen(documents=None if documents is None else list(documents), source=source, filter=filter)
+    body = {"all": everything, "dry_run": dry_run} | chosen
     path = {"collection": collection}
     return Call(method="POST", route=f"{_ONE}/forget", path=path, body=body, headers=write_key(), read=into(Forgotten))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from fastapi import Response
 from markupsafe import Markup
 from nicegui import ui
 
@@ -29,8 +30,9 @@ async def one_document(desk: Desk, collection: str, document_id: str, first: str
     if not (first.isdecimal() and first.isascii() and 0 < int(first[:10]) <= _MOST):
         raise InvalidInput("first", "must be the number of a passage, from 1 on")
     start = int(first[:10]) - 1
+    answered = Response()
     found: DocumentDetailOut = await desk.call(
-        documents.show, collection=collection, document_id=document_id, contents=False
+        documents.show, collection=collection, document_id=document_id, contents=False, response=answered
     )
     shown: MarkedPassagesOut = await desk.call(
         passages.list_page, collection=collection, document=document_id, first=start, limit=PAGE
@@ -46,7 +48,7 @@ async def one_document(desk: Desk, collection: str, document_id: str, first: str
         replacing = ui.button("Replace", icon="edit")
         forgetting = ui.button("Forget", icon="delete", color="negative")
     follow = offer_progress(desk, collection)
-    replacing.on_click(ask_for_text(collection, found.id, follow).open)
+    replacing.on_click(ask_for_text(collection, found.id, answered.headers["ETag"], follow).open)
     forgetting.on_click(lambda: _forget(desk, collection, found.id))
     section("Passages")
     pager = _draw_pager(collection, found.id, start, len(shown.passages), shown.total)

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from memory_graph.errors import InvalidInput
 from memory_graph.store.listing import DocumentSort
 from service.api import collections, documents
+from service.dashboard.choosing import ALL, Choosing, tick
 from service.dashboard.desk import Desk
 from service.dashboard.following import offer_progress
 from service.dashboard.frame import heading, page, show
@@ -30,7 +31,7 @@ _FORM = Markup(
     '<form class="narrow" role="search" action="{action}">{hidden}'
     '<label>Title, id or source <input type="search" name="q" value="{q}" maxlength="1000"></label>'
     '<label>Source, in full <input name="source" value="{source}" maxlength="2000"></label>'
-    '<label>Learned from <input type="date" name="since" value="{since}"></label>'
+    '<label>Learned from (UTC) <input type="date" name="since" value="{since}"></label>'
     '<label>to <input type="date" name="until" value="{until}"></label>'
     '<label>Copies <select name="copies">{copies}</select></label>'
     "<button>Search</button>{clear}</form>"
@@ -66,8 +67,12 @@ async def all_documents(
     if not rows and went_on:
         empty = "None found so far."
     columns = ("Title", "Source", "Passages#", "Learned", "Occurred")
-    heads = [_head(name, collection, narrowing, sorting) for name in columns]
-    show(table("Documents", heads, rows, empty=empty))
+    heads = [ALL, *(_head(name, collection, narrowing, sorting) for name in columns)]
+    if rows:
+        choosing = Choosing(desk, collection, {one.id: one.title for one in found.documents})
+        choosing.follow(show(table("Documents", heads, rows)))
+    else:
+        show(table("Documents", heads, rows, empty=empty))
     if went_on:
         show(Markup('<p role="status">There are more documents to look at: go on with “Next page”.</p>'))
     show(_draw_pager(found, collection, {**narrowing, **sorting}, is_first=not cursor))
@@ -168,6 +173,7 @@ def _head(name: str, collection: str, narrowing: Mapping[str, str], sorting: Map
 def _row(collection: str, document: DocumentOut) -> tuple[object, ...]:
     named = link(document.title or document.id, url("c", collection, "documents", document.id))
     return (
+        tick(document.id, document.title),
         Markup('{}<div class="faint">{}</div>').format(named, document.id) if document.title else named,
         document.source if document.source and document.source != document.id else "",
         number(document.passages),

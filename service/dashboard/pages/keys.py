@@ -24,7 +24,6 @@ COLUMNS = (
     "Scopes",
     "Collections",
     "State",
-    "Made",
     "Last used",
     "Requests#",
     "Tokens today#",
@@ -125,12 +124,11 @@ def _show_once(made: NewKeyOut) -> None:
 def _list(found: list[KeyOut]) -> Markup:
     rows = [
         (
-            Markup('{}<div class="faint">{}</div>').format(key.name, key.id),
+            Markup('{}<div class="faint whole">{}</div>').format(key.name, key.id),
             ", ".join(key.scopes),
             "all" if key.collections is None else ", ".join(key.collections) or "none any more",
             _state(key),
-            moment(key.created_at),
-            moment(key.used_at),
+            Markup('{}<div class="faint">made {}</div>').format(moment(key.used_at), moment(key.created_at)),
             number(key.requests_per_minute, "a minute") if key.requests_per_minute else "no limit",
             _spent(key.name, "Tokens", key.tokens_today, key.tokens_per_day),
             _spent(key.name, "Bytes", key.bytes_today, key.bytes_per_day),

@@ -21,7 +21,8 @@ async def kept_notes(desk: Desk, collection: str, changed: str = "", cursor: str
     heading(
         "Notes",
         "Kept by the strategy notes. When a passage that a note rests on is changed or forgotten, the note goes in the "
-        "same commit: what is here rests on passages that stand as they were read.",
+        "same commit: what is here rests on passages that stand as they were read. A note is used where "
+        "a question much like its own begins with it (a warm start); the newest 1,000 questions are counted.",
     )
     chosen = changed if changed in SHOWN else ""
     show(_draw_choice(collection, chosen))
@@ -31,16 +32,17 @@ async def kept_notes(desk: Desk, collection: str, changed: str = "", cursor: str
     rows = [
         (
             Markup('<div class="noted">{}</div>').format(note.text),
-            link(note.question, url("questions", note.query_id)),
+            Markup('<div class="asked">{}</div>').format(link(note.question, url("questions", note.query_id))),
             _draw_state(note),
             Markup("<br>").join(_draw_passage(collection, one) for one in note.passages),
+            _draw_use(note),
             number(note.version),
             moment(note.created_at),
         )
         for note in found.notes
     ]
     empty = "No note is like that." if chosen else "No notes yet. Ask a question with the strategy notes."
-    columns = ("Note", "Taken for", "Its documents", "Rests on passages", "Version#", "When")
+    columns = ("Note", "Taken for", "Its documents", "Rests on passages", "Used", "Version#", "When")
     show(table("Notes", columns, rows, empty=empty))
     following = url("c", collection, "notes", changed=chosen, cursor=found.next_cursor) if found.next_cursor else None
     show(pager(following, url("c", collection, "notes", changed=chosen) if cursor else None))
@@ -62,6 +64,13 @@ def _draw_state(note: KeptNoteOut) -> Markup:
     if any(one.changed for one in note.passages):
         return badge("changed since", "busy")
     return badge("as they were", "good")
+
+
+def _draw_use(note: KeptNoteOut) -> Markup:
+    if not note.used:
+        return Markup('<span class="faint whole">not yet</span>')
+    times = number(note.used, "time" if note.used == 1 else "times")
+    return Markup('{}<div class="faint">last {}</div>').format(times, moment(note.last_used_at))
 
 
 def _draw_passage(collection: str, passage: RestsOnOut) -> Markup:

@@ -23,6 +23,7 @@ from service.dashboard.overview_parts import (
     draw_times,
     list_collections,
     list_parts,
+    list_spending,
     list_troubles,
     list_usage,
     sum_of,
@@ -32,6 +33,7 @@ from service.overview_schemas import InstallationOut, OverviewOut
 
 EVERY_S = 2.0
 PARTS_S = 5.0
+TOKENS_S = 60.0
 SHOWN_JOBS = 5
 QUIET = "Nobody asked anything in the last hour."
 
@@ -52,10 +54,17 @@ async def overview(desk: Desk, growth: str | None = None) -> None:
             label="Growth of",
             on_change=lambda to: visit(url("", growth=to.value)),
         ).props("dense outlined options-dense").classes("choice")
-    grown = Chart("Growth", {"Passages": "line", "Documents": "line"}, category="Learned", unit="in all")
+    grown = Chart(
+        "Growth",
+        {"Passages": "line", "Documents": "line"},
+        category="Learned (UTC)",
+        unit="documents and passages held, by time in UTC",
+    )
     section("Newest jobs")
     newest = show(Markup(""))
     installed = _Installation() if first.installation is not None else None
+    section("Tokens of the last 24 hours")
+    spent = show(Markup(""))
     section("Parts of the service")
     states = show(Markup(""))
 
@@ -77,10 +86,15 @@ async def overview(desk: Desk, growth: str | None = None) -> None:
         newest.content = list_jobs(listed.jobs, empty="No job yet. Documents are learned by jobs.")
         draw(await desk.call(figures.overview, growth_of=growth))
 
+    async def sum_up_tokens() -> None:
+        spent.content = list_spending(await desk.call(figures.tokens))
+
     async def look_at_parts() -> None:
         states.content = list_parts((await health.describe(desk.parts, ending=False)).parts)
 
     await keep_up(refresh, every_s=EVERY_S, doing="refreshing the overview")
+    # Seldom, as it reads many traces.
+    await keep_up(sum_up_tokens, every_s=TOKENS_S, doing="summing up tokens")
     # By itself, as a generator that does not answer takes its time.
     states.content = Markup('<p class="empty">They are being asked.</p>')
     ui.timer(PARTS_S, look_at_parts, immediate=True)
@@ -93,10 +107,10 @@ class _Installation:
         section("The last hour")
         with ui.element("div").classes("columns"):
             self._searches = Chart(
-                "Searches a minute",
+                "Searches and answers",
                 {"Searches": "line", "Answers": "line", "Refused or failed": "line"},
                 category="Minute (UTC)",
-                unit="a minute",
+                unit="a minute, by time in UTC",
             )
             self._times = Chart(
                 "Time of searches",

@@ -13,7 +13,7 @@ from service.api import collections, queries
 from service.dashboard.answers import draw_outcome
 from service.dashboard.desk import Desk
 from service.dashboard.frame import heading, page, show, told
-from service.dashboard.markup import badge, link, moment, number, pager, table, url
+from service.dashboard.markup import badge, link, milliseconds, moment, pager, table, url
 from service.dashboard.question_filters import QuestionFilters, draw_filters
 from service.dashboard.stored import show_stored
 from service.recall_schemas import QueriesOut, QueryDetailOut, QueryLogOut
@@ -76,7 +76,7 @@ def _draw(one: QueryLogOut) -> tuple[object, ...]:
         draw_outcome(one.found),
         _draw_rating(one),
         Markup('<div class="asked">{}</div>').format(_cut(one.answer)),
-        number(one.milliseconds, "ms"),
+        milliseconds(one.milliseconds),
         Markup('<div class="fallback">{}</div>').format(
             (one.fallback_reason or "").partition(":")[0].replace("_", " ")
         ),
@@ -92,7 +92,7 @@ def _draw_rating(one: QueryLogOut) -> Markup:
         return Markup("")
     said = badge("right", "good") if one.rating > 0 else badge("wrong", "bad")
     words = [one.comment, f"right: {one.correct_answer}" if one.correct_answer else None]
-    return said + Markup("").join(Markup('<div class="faint">{}</div>').format(text) for text in words if text)
+    return said + Markup("").join(Markup('<div class="faint said">{}</div>').format(text) for text in words if text)
 
 
 def _offer_export(desk: Desk, asked: dict[str, Any]) -> None:

@@ -51,13 +51,18 @@ async def all_settings(desk: Desk) -> None:
         show(table("Libraries", ("Library", "Version"), rows, empty="The program runs from its files alone."))
 
 
+_NOTHING = Markup('<span class="faint">not set</span>')
+
+
 def _list_settings(settings: Settings) -> Markup:
     origins = explain_settings(data_dir=settings.data_dir)[1]
     rows = []
     for name in Settings.model_fields:
         value = show_value(settings, name)
         told = value if isinstance(value, str) else "" if value is None else json.dumps(value)
-        rows.append((Markup("<code>{}</code>").format(name), told, origins[name].name or origins[name].kind))
+        rows.append(
+            (Markup("<code>{}</code>").format(name), told or _NOTHING, origins[name].name or origins[name].kind)
+        )
     return table("Settings", ("Setting", "Value", "From"), rows)
 
 

@@ -69,9 +69,9 @@ def fill(connection: Connection, cid: int) -> None:
         connection.execute(insert(fact_sources).values(stated))
 
 
-def rows(page: Page) -> list[str]:
+def listed(page: Page) -> list[str]:
     """Return what is linked in the list, from the top."""
-    links = page.get_by_role("region", name="Documents").locator("tbody td:first-child a")
+    links = page.get_by_role("region", name="Documents").locator("tbody td:nth-child(2) a")
     expect(links.first).to_be_visible()
     return links.all_inner_texts()
 
@@ -79,16 +79,16 @@ def rows(page: Page) -> list[str]:
 def test_a_long_list_is_paged_sorted_and_narrowed_in_the_address(page: Page, shelf: Server) -> None:
     go(page, shelf, HERE)
     expect(page.locator(".lead")).to_contain_text(f"{MANY + 1:,} documents")
-    first = rows(page)
+    first = listed(page)
     assert (len(first), first[0]) == (50, LONG)
     page.get_by_role("link", name="Next page").click()
     page.wait_for_url(re.compile("cursor="))
-    second = rows(page)
+    second = listed(page)
     assert len(second) == 50
     assert not set(first) & set(second)
     page.get_by_role("link", name="Previous page").click()
     page.wait_for_url(re.compile("back=1"))
-    assert rows(page) == first
+    assert listed(page) == first
     expect(page.get_by_role("link", name="Previous page")).to_have_count(0)
     page.get_by_role("link", name="First page").click()
     page.wait_for_url(re.compile(r"documents\?sort=learned&order=asc$"))
@@ -98,7 +98,7 @@ def test_a_long_list_is_paged_sorted_and_narrowed_in_the_address(page: Page, she
     head.get_by_role("link").click()
     page.wait_for_url(re.compile("sort=title&order=asc"))
     assert page.get_by_role("columnheader", name="Title").get_attribute("aria-sort") == "ascending"
-    assert rows(page)[:2] == [LONG, "Letter 00001"]
+    assert listed(page)[:2] == [LONG, "Letter 00001"]
     page.get_by_role("columnheader", name="Title").get_by_role("link").click()
     page.wait_for_url(re.compile("sort=title&order=desc"))
     assert page.get_by_role("columnheader", name="Title").get_attribute("aria-sort") == "descending"
@@ -108,23 +108,23 @@ def test_a_long_list_is_paged_sorted_and_narrowed_in_the_address(page: Page, she
     search.press("Enter")
     page.wait_for_url(re.compile(r"q=LETTER\+0004"))
     expect(page.get_by_label("Title, id or source")).to_have_value("LETTER 0004")
-    assert rows(page) == [f"Letter {n:05d}" for n in range(49, 39, -1) if (MANY - n) % 3]
+    assert listed(page) == [f"Letter {n:05d}" for n in range(49, 39, -1) if (MANY - n) % 3]
     page.get_by_label("Learned from").fill("2024-01-14")
     page.get_by_label("to", exact=True).fill("2024-01-14")
     page.get_by_role("button", name="Search").click()
     page.wait_for_url(re.compile("until=2024-01-14"))
     wanted = [n for n in range(49, 39, -1) if (MANY - n) % 3]
     that_day = [n for n in wanted if (START + timedelta(minutes=MANY - n)).date().isoformat() == "2024-01-14"]
-    assert rows(page) == [f"Letter {n:05d}" for n in that_day] != []
+    assert listed(page) == [f"Letter {n:05d}" for n in that_day] != []
     page.get_by_role("link", name="Show all").click()
     page.wait_for_url(re.compile("documents$"))
-    assert rows(page) == first
+    assert listed(page) == first
 
 
 def test_what_is_rare_or_nowhere_is_looked_for_to_the_end(page: Page, shelf: Server) -> None:
     for sort in ("learned", "title", "passages", "occurred"):
         go(page, shelf, f"{HERE}?q=letters/19999&sort={sort}&order=asc")
-        assert len(rows(page)) == 1
+        assert len(listed(page)) == 1
     go(page, shelf, f"{HERE}?q=nobody+at+all")
     expect(page.locator(".content")).to_contain_text("No document is so.")
 
@@ -225,7 +225,7 @@ def test_files_are_dropped_and_each_says_what_became_of_it(page: Page, server: S
     expect(page.get_by_role("region", name="What failed").get_by_role("row").nth(1)).to_contain_text("thing.xyz")
     page.get_by_role("link", name="What it learned").click()
     page.wait_for_url(re.compile("job="))
-    assert rows(page) == ["<b>dropped"]
+    assert listed(page) == ["<b>dropped"]
     assert server.client.delete("/v1/collections/default/documents/%3Cb%3Edropped.txt").status_code == 200
 
 
@@ -259,6 +259,52 @@ def test_a_text_is_replaced_and_its_history_tells(page: Page, server: Server) ->
     found = server.client.get("/v1/collections/default/documents/" + quote("a/note?", safe="")).json()
     assert (found["title"], found["source"], found["metadata"]) == ("A note", "pocket", {"year": 1931})
     assert server.client.delete("/v1/collections/default/documents/" + quote("a/note?", safe="")).status_code == 200
+
+
+def test_several_documents_are_forgotten_with_one_preview_and_one_confirmation(page: Page, server: Server) -> None:
+    given = [
+        {"id": f"zz-{name}", "text": f"Wilmet Aske saw the {name}.", "source": "zz"} for name in ("sea", "bay", "fen")
+    ]
+    body = {"documents": given, "wait": True}
+    assert server.client.post("/v1/collections/default/documents", json=body, timeout=180).status_code == 200
+    go(page, server, "/admin/c/default/documents?source=zz")
+    expect(page.get_by_role("button", name="Forget what is chosen")).to_be_disabled()
+    page.get_by_role("checkbox", name="Choose all on this page").check()
+    page.get_by_role("checkbox", name="Choose zz-fen").uncheck()
+    page.get_by_role("button", name="Forget 2 documents").click()
+    dialog = page.get_by_role("dialog", name="Forget these documents?")
+    rows = dialog.get_by_role("region", name="What would go").get_by_role("row")
+    expect(rows).to_have_count(4)
+    for row, name in zip((1, 2, 3), ("zz-sea", "zz-bay", "All together"), strict=True):
+        cells = rows.nth(row).get_by_role("cell").all_inner_texts()
+        assert cells[:2] == [name, "2" if row == 3 else "1"]
+    assert not serious_findings_in_dialog(page)
+    sure = dialog.get_by_role("button", name="Forget them")
+    expect(sure).to_be_disabled()
+    dialog.get_by_label("Type “forget 2 documents” to confirm").fill("forget 2 documents")
+    page.evaluate("window.before = true")
+    sure.click()
+    page.wait_for_function("!window.before")
+    assert listed(page) == ["zz-fen"]
+    assert server.client.delete("/v1/collections/default/documents/zz-fen").status_code == 200
+
+
+def test_what_was_changed_since_the_page_was_opened_is_not_replaced(page: Page, server: Server) -> None:
+    def learn(text: str) -> None:
+        body = {"documents": [{"id": "a-ledger", "text": text}], "wait": True}
+        assert server.client.post("/v1/collections/default/documents", json=body, timeout=180).status_code == 200
+
+    learn("Orrin Vale counts the sacks.")
+    go(page, server, "/admin/c/default/documents/a-ledger")
+    learn("Orrin Vale counts the barrels.")
+    page.get_by_role("button", name="Replace").click()
+    page.get_by_label("New text").fill("Orrin Vale counts nothing.")
+    page.get_by_role("button", name="Replace it").click()
+    expect(page.locator("#replaced")).to_contain_text("Nothing was replaced: the document was changed since")
+    expect(page.get_by_label("New text")).to_have_value("Orrin Vale counts nothing.")
+    page.reload()
+    expect(page.locator(".passage .text")).to_have_text("Orrin Vale counts the barrels.")
+    assert server.client.delete("/v1/collections/default/documents/a-ledger").status_code == 200
 
 
 def test_the_questions_whose_answers_quote_a_document_are_listed(page: Page, server: Server) -> None:

@@ -99,6 +99,29 @@ def test_a_name_is_expanded_collapsed_and_removed_and_the_address_says_so(page: 
     expect(names).not_to_contain_text("Karravik")
 
 
+_PLACE = """id => {
+  const element = document.querySelector(".picture"), box = element.getBoundingClientRect();
+  const series = getElement(Number(element.id.slice(1))).chart.getModel().getSeriesByIndex(0), data = series.getData();
+  for (let row = 0; row < data.count(); row++) {
+    if (data.getId(row) !== String(id)) continue;
+    const [x, y] = series.coordinateSystem.dataToPoint(data.getItemLayout(row));
+    return {x: box.x + x, y: box.y + y};
+  }
+}"""
+
+
+def test_a_name_that_is_clicked_twice_in_the_picture_is_expanded(page: Page, server: Server) -> None:
+    open_name(page, server, "Maren Tolloway")
+    names = page.get_by_role("region", name="Names in the picture")
+    expect(names.get_by_role("button", name="Expand Karravik")).to_be_visible()
+    other = phrase_id(server, "Karravik")
+    at = page.evaluate(_PLACE, other)
+    page.mouse.dblclick(at["x"], at["y"])
+    expect(names.get_by_role("button", name="Collapse Karravik")).to_be_visible()
+    expect(page).to_have_url(re.compile(rf"phrase=\d+%2C{other}"))
+    expect(page.locator(".panel").get_by_role("heading", name="Karravik", exact=True)).to_be_visible()
+
+
 def test_the_evidence_of_a_fact_is_one_click_away(page: Page, server: Server) -> None:
     panel = open_name(page, server, "Maren Tolloway")
     panel.get_by_role("button", name="Evidence: Maren Tolloway was born at Karravik").click()

@@ -114,6 +114,21 @@ def test_the_list_is_filtered_and_paged_in_the_address(page: Page, server: Serve
     expect(page.get_by_text("must be one of queued, running")).to_be_visible()
 
 
+def test_the_focus_stays_on_its_row_while_the_page_keeps_up(page: Page, server: Server, place: str) -> None:
+    held = submit(server, 1, "held")
+    go(page, server, f"/admin/jobs?collection={PLACE}")
+    jobs = page.get_by_role("region", name="Jobs")
+    link = jobs.get_by_role("link", name=f"Job {held[:8]}")
+    link.focus()
+    newer = submit(server, 1, "newer")
+    expect(jobs.get_by_role("row").nth(1)).to_contain_text(newer[:8])
+    expect(link).to_be_focused()
+    expect(jobs.get_by_role("row").filter(has_text=held[:8])).to_contain_text("succeeded", timeout=120_000)
+    expect(link).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(held))
+
+
 def test_a_job_s_page_has_no_serious_finding(browser: Browser, server: Server, place: str, tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "good.txt").write_text("Cleo Dray keeps the lighthouse.")

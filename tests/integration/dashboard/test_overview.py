@@ -29,7 +29,7 @@ def test_the_overview_shows_searches_as_they_are_made(page: Page, server: Server
     row = page.get_by_role("region", name="Collections").get_by_role("row").nth(1)
     expect(row.get_by_role("cell")).to_contain_text(["default", "42", "49"])
     expect(row).to_contain_text("up to date")
-    before = sum(int(cells[1]) for cells in numbers_of(page, "Searches a minute"))
+    before = sum(int(cells[1]) for cells in numbers_of(page, "Searches and answers"))
     assert before >= 1
     page.evaluate("window.before = true")
     for _ in range(3):
@@ -37,7 +37,7 @@ def test_the_overview_shows_searches_as_they_are_made(page: Page, server: Server
     searched = page.locator(".facts > div").filter(has_text="Searches, last hour").locator("dd")
     expect(searched).to_have_text(str(before + 3))  # without the page being loaded again
     assert page.evaluate("window.before")
-    assert sum(int(cells[1]) for cells in numbers_of(page, "Searches a minute")) == before + 3
+    assert sum(int(cells[1]) for cells in numbers_of(page, "Searches and answers")) == before + 3
 
     stages = {cells[0]: cells[1:] for cells in numbers_of(page, "Time by stage")}
     assert {"embed", "dense", "walk", "chain", "search, whole"} <= stages.keys()
@@ -45,7 +45,7 @@ def test_the_overview_shows_searches_as_they_are_made(page: Page, server: Server
     grown = [[int(cell.replace(",", "")) for cell in cells[1:]] for cells in numbers_of(page, "Growth")]
     assert sum(passages for passages, _ in grown) >= 49
     assert sum(documents for _, documents in grown) >= 42
-    for name in ("Growth", "Searches a minute", "Time of searches", "Time by stage"):
+    for name in ("Growth", "Searches and answers", "Time of searches", "Time by stage"):
         drawn = page.get_by_role("group", name=name, exact=True).locator("svg")
         assert drawn.locator("path").count() > 2, name
 
@@ -53,14 +53,16 @@ def test_the_overview_shows_searches_as_they_are_made(page: Page, server: Server
 def test_what_was_opened_stays_open_while_the_page_keeps_up(page: Page, server: Server) -> None:
     go(page, server, "/admin/")
     server.search("Who is Maren Tolloway?")
-    rows = numbers_of(page, "Searches a minute")
+    rows = numbers_of(page, "Searches and answers")
     server.search("Who is Maren Tolloway?")
-    expect(page.get_by_role("region", name="Searches a minute: the numbers")).to_be_visible()
+    expect(page.get_by_role("region", name="Searches and answers: the numbers")).to_be_visible()
     total = sum(int(cells[1]) for cells in rows)
     searched = page.locator(".facts > div").filter(has_text="Searches, last hour").locator("dd")
     expect(searched).not_to_have_text(str(total))
     assert (
-        page.get_by_role("group", name="Searches a minute", exact=True).locator("details").evaluate("one => one.open")
+        page.get_by_role("group", name="Searches and answers", exact=True)
+        .locator("details")
+        .evaluate("one => one.open")
     )
 
 

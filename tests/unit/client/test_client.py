@@ -44,6 +44,7 @@ _numbers = count()
 LEFT_OUT = {
     "GET /metrics": "read by Prometheus",
     "GET /v1/overview": "drawn by the dashboard",
+    "GET /v1/overview/tokens": "drawn by the dashboard",
     "GET /v1/installation": "for operators, as is the command line",
     "POST /v1/doctor": "for operators, as is the command line",
     "GET /v1/jobs/{job_id}/throughput": "drawn by the dashboard",

@@ -238,13 +238,31 @@ def test_an_answer_that_is_logged_after_the_forgetting_has_no_words(world: Datab
     assert "midnight" not in text_of(world)
 
 
-@pytest.mark.parametrize("which", [{"source": "vault"}, {"filter": {"year": {"gte": 1800}}}, {"key": "the-secret"}])
+@pytest.mark.parametrize(
+    "which",
+    [
+        {"source": "vault"},
+        {"filter": {"year": {"gte": 1800}}},
+        {"key": "the-secret"},
+        {"keys": ["the-secret", "nobody", "the-secret"]},
+    ],
+)
 def test_a_source_or_a_filter_forgets_in_one_commit(database: Database, which: dict[str, Any]) -> None:
     cid = new_collection(database).id
     commit_documents(database, cid, A, B)
     erased = erase(database, **which)
     assert (erased.documents, erased.version) == (1, 2)
     assert list(content_of(database)["documents"]) == ["a"]
+
+
+def test_several_go_together_with_what_rests_on_them_alone(world: Database) -> None:
+    keys = list(content_of(world)["documents"])
+    apart = [erase(world, key=key, dry_run=True) for key in keys]
+    together = erase(world, keys=keys, dry_run=True)
+    assert together.passages == sum(one.passages for one in apart)
+    assert together.phrases >= sum(one.phrases for one in apart)
+    assert erase(world, keys=keys).documents == len(keys) == together.documents
+    assert not content_of(world)["documents"]
 
 
 def test_all_leaves_an_empty_collection(world: Database) -> None:
@@ -268,7 +286,9 @@ def test_a_selection_that_meets_nothing_changes_nothing(database: Database) -> N
         assert open_purges(connection) == []
 
 
-@pytest.mark.parametrize("which", [{}, {"key": "a", "source": "b"}, {"everything": True, "filter": {"x": 1}}])
+@pytest.mark.parametrize(
+    "which", [{}, {"key": "a", "source": "b"}, {"everything": True, "filter": {"x": 1}}, {"keys": []}]
+)
 def test_exactly_one_thing_must_be_said(which: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match="only one of these"):
         Selection(**which)

@@ -176,3 +176,23 @@ def test_the_parts_of_the_data_folder_add_up(database: Database, tmp_path: Path)
 def test_processes_that_are_elsewhere_or_gone_have_no_memory() -> None:
     found = read_processes([os.getpid()], [("another-host", 1), (os.uname().nodename, 2**22 + 1)])
     assert [(one.role, one.resident is None) for one in found] == [("api", False), ("worker", True), ("worker", True)]
+
+
+def test_tokens_are_told_by_kind_of_call_within_reach(client: TestClient) -> None:
+    database = database_of(client)
+    commit_documents(database, find_collection(database, "default").id, learn_document("a", "Ada likes Bram."))
+    new_collection(database, "other")
+    assert client.get("/v1/overview/tokens").json()["spent"] == []
+    asked = client.post("/v1/collections/default/query", json={"question": "Who likes Bram?"}).json()
+    told = client.get("/v1/overview/tokens", params={"collection": "default"}).json()
+    assert (told["questions"], told["left_out"]) == (1, False)
+    (answer,) = told["spent"]
+    assert (answer.pop("kind"), answer.pop("strategy")) == ("answer", "direct")
+    assert answer == {name: asked["usage"][name] for name in ("calls", "prompt_tokens", "completion_tokens")}
+    assert client.get("/v1/overview/tokens", params={"collection": "other"}).json()["spent"] == []
+    made = client.post("/v1/keys", json={"name": "bound", "scopes": ["admin"], "collections": ["other"]}).json()
+    bound = {"Authorization": f"Bearer {made['key']}"}
+    assert client.get("/v1/overview/tokens", headers=bound).json()["questions"] == 0
+    refused = client.get("/v1/overview/tokens", params={"collection": "default"}, headers=bound)
+    assert_problem(refused, 404, "not_found")
+    assert_problem(client.get("/v1/overview/tokens", params={"hours": 0}), 422, "invalid_input", field="hours")

@@ -119,6 +119,7 @@ ROUTES: dict[str, Ask] = {
     "GET /v1/audit": ADMIN,
     "GET /metrics": ADMIN,
     "GET /v1/overview": ADMIN,
+    "GET /v1/overview/tokens": ADMIN,
     "GET /v1/installation": Ask(scopes=("admin",), unbound=True),
     "POST /v1/doctor": Ask(scopes=("admin",), query={"check": "python"}, unbound=True),
     "GET /v1/models": LOOK,
