@@ -16,6 +16,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, triu
 from sqlalchemy import Connection
 
+from memory_graph.contexts import Contexts, Ints, passages_of, strongest_of_each
 from memory_graph.errors import InvalidInput, NotFound
 from memory_graph.graph_files import (
     draw_contexts,
@@ -208,22 +209,29 @@ def _best(connection: Connection, strengths: dict[Place, int], room: int) -> lis
 
 def _shared_passages_graph(connection: Connection, column: dict[int, int]) -> tuple[Any, bool]:
     """Join phrases by how many passages they share; nodes are the values of ``column`` (phrase id to place)."""
-    rows, cut = inspecting.read_mentions(connection, "phrase_id", list(column), HUB)
-    names_of: dict[int, list[Any]] = {}
-    for row in rows:
-        names_of.setdefault(row.passage_id, []).append(row)
-    kept: list[tuple[int, int]] = []
-    for place, (_, found) in enumerate(sorted(names_of.items())):
-        found.sort(key=lambda row: (-row.times, column[row.phrase_id]))
-        kept += [(place, column[row.phrase_id]) for row in found[:NAMES_PER_PASSAGE]]
-        cut |= len(found) > NAMES_PER_PASSAGE
+    found = passages_of(connection, list(column), HUB)
+    ids = np.array(list(column), dtype=np.int64)
+    by_id = np.argsort(ids)
+    columns = by_id[np.searchsorted(ids[by_id], found.phrase_ids)]
+    counts = _counts_where_crowded(connection, found)
+    kept, crowded = strongest_of_each(found.passages, columns, counts, NAMES_PER_PASSAGE)
+    passages, places = np.unique(found.passages[kept], return_inverse=True)
     graph = networkx.Graph()
     graph.add_nodes_from(range(len(column)))
-    if kept:
-        passages, phrases = np.array(kept).T
-        held = csr_matrix((np.ones(len(kept)), (passages, phrases)), shape=(len(names_of), len(column)))
-        shared = triu(held.T @ held, k=1).tocsr()
-        shared.sort_indices()  # the order of edges decides what Louvain finds
-        pairs = shared.tocoo()
-        graph.add_weighted_edges_from(zip(pairs.row.tolist(), pairs.col.tolist(), pairs.data.tolist(), strict=True))
-    return graph, cut
+    held = csr_matrix((np.ones(len(kept)), (places, columns[kept])), shape=(len(passages), len(column)))
+    shared = triu(held.T @ held, k=1).tocsr()
+    shared.sort_indices()  # the order of edges decides what Louvain finds
+    pairs = shared.tocoo()
+    graph.add_weighted_edges_from(zip(pairs.row.tolist(), pairs.col.tolist(), pairs.data.tolist(), strict=True))
+    return graph, found.cut or crowded
+
+
+def _counts_where_crowded(connection: Connection, found: Contexts) -> Ints:
+    """Return how often passages mention names, (m,), read for those of very many names; 1 where all are kept anyway."""
+    passages, sizes = np.unique(found.passages, return_counts=True)
+    rows = inspecting.read_mentioned(connection, passages[sizes > NAMES_PER_PASSAGE].tolist())
+    times = {(passage_id, phrase_id): count for passage_id, phrase_id, count in rows}
+    if not times:
+        return np.ones(len(found.passages), dtype=np.int64)
+    edges = zip(found.passages.tolist(), found.phrase_ids.tolist(), strict=True)
+    return np.array([times.get(edge, 1) for edge in edges], dtype=np.int64)

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, triu
 from sqlalchemy import Connection, Row
 
+from memory_graph.contexts import Contexts, Ints, names_in, passages_of
 from memory_graph.errors import InvalidInput, NotFound
 from memory_graph.graph_files import TIE_KINDS, TieKind, name_phrases
 from memory_graph.inspect import HUB, MAX_HOPS, MAX_NODES, NAMES_PER_PASSAGE, check_bound
@@ -107,7 +108,7 @@ def names_around(
             break
     ties = search.ties(list(distance))
     names = name_phrases(connection, list(distance))
-    degrees = inspecting.count_mentions(connection, "phrase_id", list(distance))
+    degrees = inspecting.read_degrees(connection, list(distance))
     group = _groups(list(distance), ties)
     return NameGraph(
         names=tuple(
@@ -167,9 +168,7 @@ class _Search:
         found: list[Tie] = []
         inside = set(phrase_ids)
         if "fact" in self._kinds:
-            told, many = inspecting.read_facts_from(self._connection, phrase_ids, HUB)
-            self.cut |= many
-            rows = [row for row in told if row.object_id in inside]
+            rows = inspecting.read_facts_among(self._connection, phrase_ids)
             found += (
                 Tie(
                     source=row.subject_id,
@@ -199,32 +198,21 @@ class _Search:
 
     def _beside(self, frontier: Sequence[int]) -> Iterable[tuple[int, int]]:
         """Yield names with how many passages each shares with one of ``frontier``."""
-        mentioned, hub = inspecting.read_mentions(self._connection, "phrase_id", frontier, HUB)
-        passages = list(dict.fromkeys(row.passage_id for row in mentioned))
-        self.cut |= hub or len(passages) > MAX_PASSAGES
+        mentioned = passages_of(self._connection, frontier, HUB)
+        passages = np.unique(mentioned.passages)
+        self.cut |= mentioned.cut or len(passages) > MAX_PASSAGES
         passages = passages[:MAX_PASSAGES]
-        beside, crowded = inspecting.read_mentions(self._connection, "passage_id", passages, NAMES_PER_PASSAGE)
-        self.cut |= crowded
-        if not beside:
-            return
-        row_of = {one: row for row, one in enumerate(passages)}
-        from_frontier = [(row_of[row.passage_id], row.phrase_id) for row in mentioned if row.passage_id in row_of]
-        to_others = [(row_of[row.passage_id], row.phrase_id) for row in beside]
-        starts, others = sorted(set(frontier)), sorted({one for _, one in to_others})
-        shared = (
-            _incidence(from_frontier, len(passages), starts).T @ _incidence(to_others, len(passages), others)
-        ).tocoo()
-        for column, count in zip(shared.col.tolist(), shared.data.tolist(), strict=True):
-            if count >= self._least:
-                yield others[column], int(count)
+        beside = names_in(self._connection, passages, NAMES_PER_PASSAGE)
+        self.cut |= beside.cut
+        starts, others = np.unique(mentioned.phrase_ids), np.unique(beside.phrase_ids)
+        shared = (_incidence(mentioned, passages, starts).T @ _incidence(beside, passages, others)).tocoo()
+        is_enough = shared.data >= self._least
+        yield from zip(others[shared.col[is_enough]].tolist(), shared.data[is_enough].tolist(), strict=True)
 
     def _shared(self, phrase_ids: Sequence[int]) -> list[Tie]:
-        rows, hub = inspecting.read_mentions(self._connection, "phrase_id", phrase_ids, HUB)
-        self.cut |= hub
-        if not rows:
-            return []
-        row_of = {one: row for row, one in enumerate(dict.fromkeys(row.passage_id for row in rows))}
-        held = _incidence([(row_of[row.passage_id], row.phrase_id) for row in rows], len(row_of), phrase_ids)
+        found = passages_of(self._connection, phrase_ids, HUB)
+        self.cut |= found.cut
+        held = _incidence(found, np.unique(found.passages), np.array(phrase_ids))
         pairs = triu(held.T @ held, k=1).tocoo()
         # Ties of equal weight in the order of their names, so that a bound always leaves out the same.
         order = np.lexsort((pairs.col, pairs.row, -pairs.data))
@@ -237,11 +225,13 @@ class _Search:
         ]
 
 
-def _incidence(pairs: Sequence[tuple[int, int]], n_passages: int, phrase_ids: Sequence[int]) -> csr_matrix:
-    """Return which of these phrases stands in which passage, (n_passages, n_phrases); ``phrase_ids`` are sorted."""
-    rows, ids = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    columns = np.searchsorted(np.array(phrase_ids), ids)
-    return csr_matrix((np.ones(len(rows), dtype=np.int64), (rows, columns)), shape=(n_passages, len(phrase_ids)))
+def _incidence(found: Contexts, passages: Ints, phrase_ids: Ints) -> csr_matrix:
+    """Return which of these phrases stands in which of these passages, (n_passages, n_phrases); both are sorted."""
+    within = np.isin(found.passages, passages)
+    rows = np.searchsorted(passages, found.passages[within])
+    columns = np.searchsorted(phrase_ids, found.phrase_ids[within])
+    shape = (len(passages), len(phrase_ids))
+    return csr_matrix((np.ones(len(rows), dtype=np.int64), (rows, columns)), shape=shape)
 
 
 def _strongest(connection: Connection, strengths: dict[int, float], room: int) -> list[int]:
@@ -251,7 +241,7 @@ def _strongest(connection: Connection, strengths: dict[int, float], room: int) -
         return []
     least = strengths[ranked[min(room, len(ranked)) - 1]]
     tied = [one for one in ranked if strengths[one] == least]
-    degrees = inspecting.count_mentions(connection, "phrase_id", tied)
+    degrees = inspecting.read_degrees(connection, tied)
     tied.sort(key=lambda one: (-degrees.get(one, 0), one))
     return [*(one for one in ranked if strengths[one] > least), *tied][:room]
 

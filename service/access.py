@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 
 from memory_graph.errors import Forbidden, NotFound, QuotaSpent
 from memory_graph.store.audit import Actor
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # services hold the ring of keys, which makes callers
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
 MAX_ID = 2**53
+ROWS = frozenset({"job_id", "query_id", "purge_id"})
+"""What a path may name that belongs to a collection which it does not name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +78,8 @@ NOBODY = Caller(id="none", name="no key", scopes=frozenset(), collections=frozen
 FIRST = Caller(id="first", name="SHARPWAVE_ADMIN_KEY", scopes=frozenset(SCOPES))
 
 
-def get_caller(request: Request) -> Caller:
+# Here and below, what does not wait is a coroutine: the framework would send a function to a thread and back.
+async def get_caller(request: Request) -> Caller:
     """Return who asks, as the gate found."""
     caller: Caller = request.state.caller
     return caller
@@ -104,8 +108,12 @@ class Needs:
         self._unbound = unbound
         self._spends = spends
 
-    def __call__(self, request: Request, caller: Asking) -> None:
-        self.check(request.app.state.services, caller, request.path_params)
+    async def __call__(self, request: Request, caller: Asking) -> None:
+        parts, named = request.app.state.services, request.path_params
+        if named.keys() & ROWS:  # which are looked up in the database
+            await run_in_threadpool(self.check, parts, caller, named)
+        else:
+            self.check(parts, caller, named)
 
     def check(self, parts: Services, caller: Caller, named: Mapping[str, Any]) -> None:
         """Refuse a caller who may not do this to what is ``named``, as the path names it.
@@ -129,7 +137,7 @@ def check_quota(caller: Caller) -> None:
 
 
 def _check_reach(parts: Services, caller: Caller, named: Mapping[str, Any]) -> None:
-    if not named.keys() & {"job_id", "query_id", "purge_id"}:
+    if not named.keys() & ROWS:
         return
     if "query_id" in named:
         parts.query_log.flush()

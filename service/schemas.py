@@ -67,7 +67,7 @@ Question = Annotated[Storable, AfterValidator(not_blank), Field(max_length=MAX_Q
 CollectionName = Annotated[str, Field(pattern=f"^{COLLECTION_NAME.pattern}$")]
 
 
-def refuse_nul(request: HTTPConnection) -> None:
+async def refuse_nul(request: HTTPConnection) -> None:
     """Refuse the character NUL in an address, which no database takes. Errors: ``InvalidInput``."""
     for name, value in (*request.path_params.items(), *request.query_params.multi_items()):
         if "\0" in str(value) or "\0" in name:

@@ -39,7 +39,7 @@ class Services:
     figures: Figures
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     """Return the parts of the running service."""
     services: Services = request.app.state.services
     return services

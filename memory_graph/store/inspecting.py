@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, and_, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Integer, Row, and_, bindparam, func, or_, select
 
 from memory_graph.store.rows import IN_LIMIT, chunks
 from memory_graph.tables import documents, fact_sources, facts, mentions, passages, phrases
@@ -47,6 +47,35 @@ def read_mentions(
     return _read_of_each(connection, mentions.c[by], ids, columns, (mentions.c.count.desc(), mentions.c[other]), most)
 
 
+def read_mentioning(connection: Connection, phrase_ids: Sequence[int]) -> list[tuple[int, int]]:
+    """Read all context edges (passage_id, phrase_id) of phrases, in no order."""
+    found: list[tuple[int, int]] = []
+    for some in chunks(phrase_ids):  # from the index alone
+        query = select(mentions.c.passage_id, mentions.c.phrase_id).where(mentions.c.phrase_id.in_(some))
+        found += map(tuple, connection.execute(query).all())
+    return found
+
+
+def read_mentioning_most(connection: Connection, phrase_id: int, most: int) -> list[tuple[int, int]]:
+    """Read the ``most`` strongest context edges (passage_id, phrase_id) of a phrase."""
+    query = (
+        select(mentions.c.passage_id)
+        .where(mentions.c.phrase_id == phrase_id)
+        .order_by(mentions.c.count.desc(), mentions.c.passage_id)
+        .limit(most)
+    )
+    return [(passage_id, phrase_id) for passage_id in connection.scalars(query).all()]
+
+
+def read_mentioned(connection: Connection, passage_ids: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Read all context edges (passage_id, phrase_id, times) of passages, in no order."""
+    found: list[tuple[int, int, int]] = []
+    for some in chunks(passage_ids):
+        query = select(mentions.c.passage_id, mentions.c.phrase_id, mentions.c.count)
+        found += map(tuple, connection.execute(query.where(mentions.c.passage_id.in_(some))).all())
+    return found
+
+
 def read_facts(connection: Connection, phrase_ids: Sequence[int], most: int) -> tuple[list[Row[Any]], bool]:
     """Read the facts (id, subject_id, predicate, object_id) about phrases, at most ``most`` of each as either end."""
     subjects, cut = _read_of_each(connection, facts.c.subject_id, phrase_ids, _FACT, (facts.c.id,), most)
@@ -54,19 +83,14 @@ def read_facts(connection: Connection, phrase_ids: Sequence[int], most: int) -> 
     return list({row.id: row for row in (*subjects, *objects)}.values()), cut or cut_too
 
 
-def read_facts_from(connection: Connection, phrase_ids: Sequence[int], most: int) -> tuple[list[Row[Any]], bool]:
-    """Read the facts (id, subject_id, predicate, object_id) whose subjects these are, at most ``most`` of each."""
-    return _read_of_each(connection, facts.c.subject_id, phrase_ids, _FACT, (facts.c.id,), most)
-
-
 def read_facts_among(connection: Connection, phrase_ids: Sequence[int]) -> list[Row[Any]]:
     """Read the facts (id, subject_id, predicate, object_id) with both ends among ``phrase_ids``."""
-    half = IN_LIMIT // 2
+    # Written into the statement: they may be more than a database takes as parameters.
+    ends = bindparam("ends", list(phrase_ids), type_=Integer, expanding=True, literal_execute=True)
     found: list[Row[Any]] = []
-    for subjects in chunks(phrase_ids, half):
-        for objects in chunks(phrase_ids, half):
-            ends = and_(facts.c.subject_id.in_(subjects), facts.c.object_id.in_(objects))
-            found += connection.execute(select(*_FACT).where(ends))
+    for subjects in chunks(phrase_ids):
+        statement = select(*_FACT).where(facts.c.subject_id.in_(subjects), facts.c.object_id.in_(ends))
+        found += connection.execute(statement)
     return sorted(found, key=lambda row: row.id)
 
 
@@ -115,7 +139,7 @@ def read_keys(connection: Connection, phrase_ids: Sequence[int]) -> dict[int, st
     found: dict[int, str] = {}
     for some in chunks(phrase_ids):
         rows = connection.execute(select(phrases.c.id, phrases.c.key).where(phrases.c.id.in_(some)))
-        found.update({phrase_id: key for phrase_id, key in rows})
+        found.update({phrase_id: key for phrase_id, key in rows.all()})
     return found
 
 
@@ -125,6 +149,15 @@ def known_phrases(connection: Connection, collection_id: int, phrase_ids: Sequen
     for some in chunks(phrase_ids):
         here = phrases.c.collection_id == collection_id, phrases.c.id.in_(some)
         found.update(connection.scalars(select(phrases.c.id).where(*here)))
+    return found
+
+
+def read_degrees(connection: Connection, phrase_ids: Sequence[int]) -> dict[int, int]:
+    """Return in how many passages phrases stand, as it is kept with them."""
+    found: dict[int, int] = {}
+    for some in chunks(phrase_ids):
+        rows = connection.execute(select(phrases.c.id, phrases.c.degree).where(phrases.c.id.in_(some)))
+        found.update({phrase_id: degree for phrase_id, degree in rows.all()})
     return found
 
 
@@ -208,11 +241,13 @@ def _read_of_each(
         statement = select(ranked).order_by(ranked.c[by.name], ranked.c.place)
         if most is not None:
             statement = statement.where(ranked.c.place <= most + 1)
-        for row in connection.execute(statement):
-            if most is not None and row.place > most:
-                cut = True
-            else:
-                found.append(row)
+        rows = connection.execute(statement).all()
+        if most is None:
+            found += rows
+        else:
+            kept = [row for row in rows if row[-1] <= most]
+            cut |= len(kept) < len(rows)
+            found += kept
     return found, cut
 
 
@@ -220,5 +255,5 @@ def _count(connection: Connection, by: Column[Any], ids: Sequence[int]) -> dict[
     counts: dict[int, int] = {}
     for some in chunks(ids):
         rows = connection.execute(select(by, func.count()).where(by.in_(some)).group_by(by))
-        counts.update({row_id: count for row_id, count in rows})
+        counts.update({row_id: count for row_id, count in rows.all()})
     return counts

@@ -12,11 +12,16 @@ from fastapi import FastAPI, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
+from memory_graph.database import Database
+from memory_graph.store.collections import list_collections
 from service.access import Caller, Needs, get_caller
 from service.admission import Lines
+from service.api import collections
 from service.dashboard.sessions import Sessions
 from service.rates import Rates
 from service.services import Services, get_services
+
+LISTED = 1_000  # collections
 
 
 class SessionOver(Exception):
@@ -75,6 +80,14 @@ class Desk:
                 await asyncio.to_thread(dependant.call.check, self.parts, caller, named)
         return caller
 
+    async def list_names(self) -> list[str]:
+        """Return the names of the collections within reach, without counting what they hold. Errors: those of ``call``.
+
+        Every page asks for them; counting all rows of a large memory takes longer than the rest of a page.
+        """
+        caller = await self.check(collections.list_all)
+        return await asyncio.to_thread(_read_names, self.parts.database, caller)
+
     async def call(self, endpoint: Callable[..., Any], **given: Any) -> Any:
         """Return what a route answers, as an object of its schema; what is not given has the route's default.
 
@@ -102,6 +115,11 @@ def find_route(endpoint: Callable[..., Any]) -> APIRoute:
         if isinstance(route, APIRoute) and route.endpoint is endpoint:
             return route
     raise LookupError(f"{endpoint!r} is no route of the API")
+
+
+def _read_names(database: Database, caller: Caller) -> list[str]:
+    with database.read() as connection:
+        return [one.name for one in list_collections(connection, among=caller.collections, limit=LISTED)]
 
 
 def _resolve(dependant: Dependant, known: Mapping[Any, Any]) -> Any:

@@ -16,7 +16,6 @@ from nicegui import Client, app, ui
 from pydantic import ValidationError
 
 from memory_graph.errors import NotFound, SharpwaveError
-from service.api import collections
 from service.dashboard.desk import Desk, SessionOver
 from service.dashboard.kept_html import KeptHtml
 from service.dashboard.markup import ROOT, link, url
@@ -130,8 +129,7 @@ def section(text: str) -> None:
 
 
 async def _lay_out(desk: Desk, title: str, place: str, collection: str | None) -> None:
-    found = await desk.call(collections.list_all)
-    names = [one.name for one in found.collections]
+    names = await desk.list_names()
     known = collection if collection in names else None
     near = known or ("default" if "default" in names else next(iter(names), None))
     with ui.header().classes("top"):

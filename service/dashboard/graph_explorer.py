@@ -48,6 +48,7 @@ from service.inspection_schemas import (
 
 UNDO = "Undo this correction? What it changed will be as it was read."
 CORRECTIONS = 20
+FIRST = 100  # names, of a picture of more, that are drawn while the others are read
 STEPS = range(1, 7)
 _ACTS = """(event) => {
   const button = event.target.closest?.("button[data-act]");
@@ -67,6 +68,7 @@ class Explorer:
         self._graph = NameGraphOut(names=[], ties=[], cut=False)
         self._places: dict[int, tuple[float, float]] = {}
         self._pages = {"names": 0, "ties": 0}
+        self._asked = 0  # how often the memory was asked for a picture
         self._chart: ui.echart | None = None
         self._phrase: PhraseDetailOut | None = None
 
@@ -119,7 +121,14 @@ class Explorer:
     async def _draw_first(self) -> None:
         async with told("drawing the graph"):
             try:
-                await self._refresh()
+                is_large = self.shown.limit > FIRST
+                if is_large:  # something to look at, while the rest is read
+                    await self._refresh(limit=FIRST)
+                if not is_large or self._graph.cut:
+                    if is_large:
+                        self._status.content = "<p>The nearest names. Reading the others …</p>"
+                        self._places = {}  # the same address gives the same picture, however it came about
+                    await self._refresh()
                 self._show_tables()
                 if self.shown.chosen is not None:
                     await self._choose(self.shown.chosen)
@@ -169,8 +178,13 @@ class Explorer:
         self._show_tables()
         ui.navigate.history.push(shown.address(self._collection))
 
-    async def _refresh(self) -> None:
-        graph = await self._read()
+    async def _refresh(self, limit: int | None = None) -> None:
+        """Read and draw what is shown, or the nearest ``limit`` names of it; what was asked for since comes instead."""
+        self._asked += 1
+        mine = self._asked
+        graph = await self._read(limit or self.shown.limit)
+        if mine != self._asked:
+            return
         hidden = set(self.shown.hidden)
         self._graph = NameGraphOut(
             names=[one for one in graph.names if one.id not in hidden],
@@ -180,7 +194,7 @@ class Explorer:
         self._lay_out()
         self._show_picture()
 
-    async def _read(self) -> NameGraphOut:
+    async def _read(self, limit: int) -> NameGraphOut:
         members = list(self.shown.members)
         if self.shown.community is not None:
             members += await self._community(self.shown.community)
@@ -193,7 +207,7 @@ class Explorer:
             kind=list(self.shown.kinds),
             least=self.shown.least,
             steps=self.shown.steps,
-            limit=max(self.shown.limit, len(self.shown.phrases) + len(members)),
+            limit=max(limit, len(self.shown.phrases) + len(members)),
         )
         return found
 

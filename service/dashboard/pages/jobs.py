@@ -8,7 +8,7 @@ from markupsafe import Markup
 from nicegui import events, ui
 
 from memory_graph.errors import InvalidInput
-from service.api import collections, jobs
+from service.api import jobs
 from service.dashboard.charts import Chart
 from service.dashboard.desk import Desk
 from service.dashboard.frame import heading, is_sure, page, section, show, told, visit
@@ -42,7 +42,7 @@ async def all_jobs(desk: Desk, state: str = "", collection: str = "", cursor: st
     if state and state not in get_args(JobState):
         raise InvalidInput("state", f"must be one of {', '.join(get_args(JobState))}, not {state!r}")
     heading("Jobs", "Documents are learned by jobs, which go on after a restart.")
-    names = [one.name for one in (await desk.call(collections.list_all)).collections]
+    names = await desk.list_names()
     with ui.row():
         ui.select(
             {"": "all states"} | {one: one for one in get_args(JobState)},

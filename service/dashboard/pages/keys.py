@@ -11,7 +11,7 @@ from nicegui import events, ui
 from memory_graph.errors import InvalidInput
 from memory_graph.store.rows import now
 from service.access import SCOPES
-from service.api import collections, keys
+from service.api import keys
 from service.dashboard.desk import Desk
 from service.dashboard.frame import heading, is_sure, page, show, told
 from service.dashboard.job_parts import bar
@@ -61,7 +61,7 @@ async def all_keys(desk: Desk) -> None:
 
 
 async def _make(desk: Desk, done: Callable[[], Awaitable[None]]) -> None:
-    names = [one.name for one in (await desk.call(collections.list_all)).collections]
+    names = await desk.list_names()
     with ui.dialog(value=True) as dialog, ui.card().classes("form"):
         show(Markup("<h2>New key</h2>"))
         name = ui.input("Name, as of the program that will use it").props("outlined autofocus")

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from nicegui import ui
 
 from memory_graph.errors import InvalidInput
-from service.api import collections, queries
+from service.api import queries
 from service.dashboard.answers import draw_outcome
 from service.dashboard.desk import Desk
 from service.dashboard.frame import heading, page, show, told
@@ -50,8 +50,7 @@ async def all_questions(
         least_ms=least_ms,
         order=order,
     )
-    known = await desk.call(collections.list_all)
-    show(draw_filters(chosen, [one.name for one in known.collections]))
+    show(draw_filters(chosen, await desk.list_names()))
     try:
         asked = chosen.to_query()
     except InvalidInput as error:

@@ -249,8 +249,10 @@ def test_two_thousand_names_open_and_stay_fluid(page: Page, server: Server) -> N
     began = time.monotonic()
     go(page, server, f"/admin/c/two-thousand/graph?phrase={hub}&limit=2000")
     page.wait_for_function(f"({_COUNT})()[0] > 0", timeout=DRAWN_S * 1000)
+    first, first_s = drawn(page)[0], time.monotonic() - began
+    assert first in (100, 2_000)  # the nearest come first, unless the rest was as fast
+    page.wait_for_function(f"({_COUNT})()[0] == 2000", timeout=DRAWN_S * 1000)
     took = time.monotonic() - began
-    assert drawn(page)[0] == 2_000
     expect(page.get_by_role("region", name="Names in the picture").get_by_role("row").nth(1)).to_contain_text(HUB)
     page.evaluate(
         """() => {
@@ -272,7 +274,8 @@ def test_two_thousand_names_open_and_stay_fluid(page: Page, server: Server) -> N
         page.wait_for_timeout(16)
     page.mouse.up()
     middle = page.evaluate("frames_.sort((one, other) => one - other)[Math.floor(frames_.length / 2)]")
-    print(f"2,000 names: drawn after {took:.2f} s, a frame of moving it {middle:.0f} ms")  # noqa: T201
+    drawing = f"{first} of 2,000 names drawn after {first_s:.2f} s, all after {took:.2f} s"
+    print(f"{drawing}; a frame of moving them {middle:.0f} ms")  # noqa: T201
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

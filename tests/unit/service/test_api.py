@@ -437,7 +437,9 @@ def test_forgetting_by_source_filter_and_all(memory: Memory) -> None:
         ({}, "forget"),
         ({"source": "a", "all": True}, "forget"),
         ({"filter": {"year": {"near": 1}}}, "filter.year"),
-        ({"documents": ["a"]}, "documents"),
+        ({"titles": ["a"]}, "titles"),
+        ({"documents": []}, "forget"),
+        ({"documents": ["a"], "all": True}, "forget"),
     ],
 )
 def test_forgetting_what_is_not_said_clearly(world: Memory, body: dict[str, Any], field: str) -> None:
