@@ -1,12 +1,7 @@
-"""Workers and senders of jobs in processes of their own, without models, to be killed at any moment.
-
-The processes are forked from a server that has imported everything and opened nothing, so that a hundred of them start
-in the time that a hundred interpreters would need to read their modules.
-"""
+"""Workers and senders of jobs in processes of their own, without models, to be killed at any moment."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -33,6 +28,7 @@ from memory_graph.store.collections import create_collection
 from memory_graph.store.jobs import Job, get_job, list_jobs
 from memory_graph.tables import workers
 from retrieval.testing import HashEmbedder
+from tests.forks import FORKS
 from tests.unit.factories import CapitalsPool, ParagraphSplitter, wait_until
 
 COLLECTION = "memory"
@@ -40,9 +36,6 @@ BATCH = 8
 BEAT_S = 0.3  # a worker that was killed is noticed sooner than in earnest
 LONGEST_LIFE_S = 1.5
 DEADLY = "Deadly"
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__])
 
 
 class FragileEmbedder(HashEmbedder):
@@ -154,7 +147,7 @@ class Crew:
         return self._start(send, self.url, paths, fingerprint, priority)
 
     def _start(self, target: Any, *arguments: Any) -> BaseProcess:
-        process = _context.Process(target=target, args=arguments, daemon=True)
+        process = FORKS.Process(target=target, args=arguments, daemon=True)
         process.start()
         self.processes.append(process)
         return process

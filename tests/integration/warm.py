@@ -1,4 +1,4 @@
-"""Commands in processes that have their imports behind them: forked from one that imported and did nothing else.
+"""Commands in processes that have their imports behind them (``tests.forks``).
 
 Importing sentence-transformers takes longer than most commands do. A forked process is as real as another one: it has
 its own memory, files and end. What it does not show is that a command imports what it needs; commands that are run cold
@@ -8,7 +8,6 @@ show that, and whatever stays running is started cold.
 from __future__ import annotations
 
 import atexit
-import multiprocessing
 import os
 import signal
 import sys
@@ -16,9 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-_forks = multiprocessing.get_context("forkserver")
-# Nothing that reads the environment or the terminal when it is imported.
-_forks.set_forkserver_preload(["sentence_transformers", "spacy", "service.app"])
+from tests.forks import FORKS
 
 
 def run_warm(
@@ -27,7 +24,7 @@ def run_warm(
     """Run ``sharpwave ARGUMENTS`` to its end and return its status (None: it was killed, late) and its two outputs."""
     with TemporaryDirectory(prefix="sharpwave-run-") as outputs:
         out, err = Path(outputs, "out"), Path(outputs, "err")
-        process = _forks.Process(target=_be_the_command, args=(arguments, folder, dict(environment), out, err))
+        process = FORKS.Process(target=_be_the_command, args=(arguments, folder, dict(environment), out, err))
         process.start()
         process.join(timeout_s)
         status = process.exitcode
