@@ -62,7 +62,7 @@ async def all_keys(desk: Desk) -> None:
 
 async def _make(desk: Desk, done: Callable[[], Awaitable[None]]) -> None:
     names = await desk.list_names()
-    with ui.dialog(value=True) as dialog, ui.card().classes("form"):
+    with ui.dialog(value=True).props('aria-label="New key"') as dialog, ui.card().classes("form"):
         show(Markup("<h2>New key</h2>"))
         name = ui.input("Name, as of the program that will use it").props("outlined autofocus")
         scopes = ui.select(list(SCOPES), value=["read"], multiple=True, label="Scopes").props("outlined")
@@ -94,7 +94,7 @@ async def _make(desk: Desk, done: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _renew(desk: Desk, key_id: str, name: str, done: Callable[[], Awaitable[None]]) -> None:
-    with ui.dialog(value=True) as dialog, ui.card().classes("form"):
+    with ui.dialog(value=True).props('aria-label="Renew this key?"') as dialog, ui.card().classes("form"):
         show(Markup("<h2>Give the key {} a new secret?</h2>").format(name))
         grace = ui.select(GRACES, value=0, label="The secret before ends").props("outlined")
         with ui.row():
@@ -115,7 +115,10 @@ async def _revoke(desk: Desk, key_id: str, name: str, done: Callable[[], Awaitab
 
 
 def _show_once(made: NewKeyOut) -> None:
-    with ui.dialog(value=True).props("persistent") as dialog, ui.card().classes("form"):
+    with (
+        ui.dialog(value=True).props('persistent aria-label="The new key, shown once"') as dialog,
+        ui.card().classes("form"),
+    ):
         show(Markup("<h2>The key {}</h2><p>Copy it now: it is not shown again.</p>").format(made.name))
         show(Markup('<p><code id="new-key">{}</code></p>').format(made.key))
         ui.button("I have it", on_click=dialog.close)

@@ -165,14 +165,13 @@ def test_a_bound_key_cannot_send_anything_elsewhere(page: Page, context: Browser
         )
         assert (there.status_code, nowhere.status_code) == (404, 404)
         assert there.json()["detail"].replace(THEIRS, "nowhere") == nowhere.json()["detail"]
-        given = {"data": {"document": "letter"}, "files": {"text": ("text.txt", b"new")}}
+        letter = {"document": "letter", "tag": '"1"'}
+        given = {"data": letter, "files": {"text": ("text.txt", b"new")}}
         assert client.post(f"/admin/uploads/{THEIRS}/replacing", **given).status_code == 404
-        blank = {"data": {"document": "letter"}, "files": {"text": ("text.txt", b" ")}}
+        blank = {"data": letter, "files": {"text": ("text.txt", b" ")}}
         wrong = client.post(f"/admin/uploads/{MINE}/replacing", **blank)
         assert (wrong.status_code, wrong.json()["field"]) == (422, "text")
-        wrong = client.post(
-            f"/admin/uploads/{MINE}/replacing", data={"document": "letter"}, files={"text": ("t", b"\xff\xfe")}
-        )
+        wrong = client.post(f"/admin/uploads/{MINE}/replacing", data=letter, files={"text": ("t", b"\xff\xfe")})
         assert (wrong.status_code, wrong.json()["detail"]) == (422, "text: is not in UTF-8")
         assert client.post(f"/admin/uploads/{MINE}/replacing", files={"text": ("t", b"new")}).status_code == 422
     assert locked.client.get(f"/v1/jobs?collection={THEIRS}").json()["jobs"][0]["id"] == f"job-{THEIRS}"
