@@ -63,6 +63,8 @@ class Worker:
         self._idle = threading.Event()
         self._idle.set()
         self._threads: list[threading.Thread] = []
+        # A heartbeat that waits for the database would bring the row of a worker that has left back.
+        self._signing = threading.Lock()
         self._current: Share | None = None
         # Why the end of a job could not even be written down, for whoever waits for it.
         self.fault: str | None = None
@@ -111,7 +113,7 @@ class Worker:
         if self._upkeep is not None:
             self._upkeep.stop()
         self._idle.wait(patience_s)
-        with self._database.write() as connection:
+        with self._signing, self._database.write() as connection:
             if self._current is not None:
                 shares.leave_share(connection, self._current)
             job_store.remove_worker(connection, self.id)
@@ -236,7 +238,9 @@ class Worker:
             self._stopping.wait(BEAT_S)
 
     def _beat(self) -> None:
-        with self._database.write() as connection:
+        with self._signing, self._database.write() as connection:
+            if self._stopping.is_set():
+                return
             job_store.beat(connection, self.id, socket.gethostname(), os.getpid())
 
     def _take_over(self) -> None:
