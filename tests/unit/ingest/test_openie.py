@@ -368,7 +368,8 @@ def test_a_budget_stops_the_job_and_resuming_goes_on(memory: Memory) -> None:
     with pytest.raises(BudgetSpent, match=r"of 2,500.*resume the job"):
         memory.run(generator, batch_passages=1)
     stopped = memory.job()
-    assert 0 < stopped.documents < 6
+    # None where the calls that were paid for are one each of many passages; their replies are kept.
+    assert stopped.documents < 6
     assert stopped.failed == 0
     assert 0 < stopped.tokens.run <= 2_500
     runs = 1
