@@ -18,11 +18,10 @@ from tests.integration.dashboard.graph_memory import HUB, learn_groups
 from tests.integration.installation import Server
 
 pytestmark = pytest.mark.alone
-# As long as actions may take: each reads the memory anew.
 
 GRAPH = "/admin/c/default/graph"
 # Generous: the machine of a test may do much else.
-DRAWN_S = 20
+DRAWN_S = 60
 _COUNT = """() => {
   const element = document.querySelector(".picture");
   const chart = element && window.getElement && getElement(Number(element.id.slice(1)))?.chart;
