@@ -100,7 +100,7 @@ def _load(folder: Path) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # loading takes a moment, and standard error is ours
+    disable_progress_bar()  # loading takes a moment, and standard error is ours
     # One thread a batch and several batches at once: threads that share a batch wait for each other wherever another
     # process (the extractor, a question's walk) has taken a core.
     torch.set_num_threads(1)
