@@ -28,6 +28,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from retrieval.testing import HashEmbedder, ScriptedGenerator
+from retrieval.views import ViewCache
 from service.app import create_app
 from service.services import Services
 from service.settings import Settings
@@ -62,7 +63,10 @@ def client(tmp_path_factory: pytest.TempPathFactory, tokenizer_file: Path) -> It
     generator = ScriptedGenerator([])
     app = create_app(configured, embedder=HashEmbedder(), generator=generator)
     headers = {"Authorization": f"Bearer {KEY}"}
-    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False, headers=headers) as client:
+    impatient = pytest.MonkeyPatch.context()  # a version that never comes is not waited for
+    testing = TestClient(app, base_url="http://localhost", raise_server_exceptions=False, headers=headers)
+    with impatient as patch, testing as client:
+        patch.setitem(ViewCache.current.__kwdefaults__, "patience_s", 0.05)
         parts: Services = app.state.services
         client.post("/v1/collections", json={"name": "world"})
         client.post("/v1/collections/world/documents", json={"documents": list(WORLD)})
