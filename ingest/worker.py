@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing
 from typing import Any
 from uuid import uuid4
 
-from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, error
 
 from ingest import current
 from ingest.alive import live_workers
@@ -25,7 +25,7 @@ from ingest.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, JobQu
 from ingest.pipeline import JobEnded, Learner
 from ingest.upkeep import Upkeep
 from memory_graph.database import Database
-from memory_graph.errors import NotFound, SharpwaveError, StoreBusy, StoreError, StoreUnavailable
+from memory_graph.errors import NotFound, SharpwaveError, StoreBusy, StoreError, StoreUnavailable, StoreVersionMismatch
 from memory_graph.store import jobs as job_store
 from memory_graph.store import shares
 from memory_graph.store.shares import Share
@@ -71,7 +71,10 @@ class Worker:
         self.id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
 
     def start(self) -> None:
-        """Begin to take jobs; returns at once."""
+        """Begin to take jobs; returns at once.
+
+        Errors: ``StoreVersionMismatch`` where the queue's tables are missing or older.
+        """
         self._beat()  # before launch: others must not take this worker's first job for a dead one's
         config: DBOSConfig = {
             "name": APPLICATION,
@@ -90,7 +93,12 @@ class Worker:
             self._learn_share(Share(job_id=job_id, number=share, turn=turn))
 
         DBOS.listen_queues([QUEUE])
-        DBOS.launch()
+        try:
+            DBOS.launch()
+        except error.DBOSInitializationError as missing:
+            raise StoreVersionMismatch(
+                "the tables of the queue are missing or older: run `sharpwave db upgrade`"
+            ) from missing
         DBOS.register_queue(
             QUEUE,
             worker_concurrency=1,

@@ -29,10 +29,21 @@ def open_database(settings: Settings) -> Database:
                 f"cannot make the folder {database.path.parent}: {error.strerror}. Name another with SHARPWAVE_DATA_DIR"
             ) from error
     if schema_state(database) == "empty":
-        upgrade_schema(database)
-        prepare_queue(database)
+        make_schema(database)
     check_schema(database)
     return database
+
+
+def make_schema(database: Database) -> None:
+    """Create the tables, the queue's included, or bring them up to this program's.
+
+    The queue's come first: who finds ours, in another process or after a kill, finds all. Errors:
+    ``StoreVersionMismatch`` for a schema that is newer than this program, of which nothing is changed.
+    """
+    if schema_state(database) == "newer":
+        check_schema(database)
+    prepare_queue(database)
+    upgrade_schema(database)
 
 
 def ensure_default_collection(database: Database) -> None:

@@ -20,11 +20,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from ingest.queue_tables import prepare_queue
-from memory_graph.database import Database, schema_state, upgrade_schema
+from memory_graph.database import Database, schema_state
 from retrieval import models
 from retrieval.download import Downloader
 from service.commands.output import AsJson, DataDir, console, out, print_json
+from service.opening import make_schema
 from service.settings import read_settings
 
 MB = 2**20
@@ -102,8 +102,7 @@ def upgrade(data_dir: DataDir = None) -> None:
     settings = read_settings(data_dir=data_dir)
     database = Database(settings.resolved_database_url)
     before = schema_state(database) if database.path is None or database.path.exists() else "empty"
-    upgrade_schema(database)
-    prepare_queue(database)
+    make_schema(database)
     console.print(
         "The schema is up to date." if before == "current" else f"The schema was {before}; now it is current."
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+from dbos import DBOS
 from sqlalchemy import Connection, event, select
 
 from ingest.pipeline import Learner
 from ingest.worker import Worker
 from memory_graph.database import Database
+from memory_graph.errors import StoreVersionMismatch
 from memory_graph.tables import workers
 
 
@@ -28,6 +31,16 @@ def test_a_worker_that_has_left_does_not_come_back(database: Database) -> None:
     worker.stop(patience_s=0)
     worker._beat()
     assert ids(database) == []
+
+
+def test_without_the_tables_of_the_queue_it_says_what_makes_them(database: Database) -> None:
+    worker = Worker(database, never)
+    try:
+        with pytest.raises(StoreVersionMismatch, match=r"run `sharpwave db upgrade`"):
+            worker.start()
+    finally:
+        worker.stop(patience_s=0)
+        DBOS.destroy(destroy_registry=True)
 
 
 def test_a_heartbeat_that_waits_for_the_database_is_before_the_leaving_or_not_at_all(database: Database) -> None:
