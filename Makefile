@@ -30,7 +30,7 @@ stop:
 test: setup
 	$(BIN)/sharpwave models pull ms-marco-MiniLM-L-12-v2-int8
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/comparison
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not alone' tests/integration
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m 'not alone' --durations=10 tests/integration
 	$(BIN)/python -m pytest -m alone --durations=10 tests/integration
 
 check: $(VENV)/.installed

@@ -36,6 +36,20 @@ def wait_for(look: Callable[[], Got], *, within_s: float, what: str) -> Got:
         time.sleep(0.02)
 
 
+def learn(client: httpx.Client, *documents: Mapping[str, Any]) -> dict[str, Any]:
+    """Have the running service learn documents, and return the job when it has succeeded."""
+    path, body = "/v1/collections/default/documents", {"documents": documents, "wait": True}
+    response = client.post(path, json=body, timeout=180)
+    assert response.is_success, response.text
+    if response.status_code == 200:
+        return dict(response.json())
+
+    def job() -> dict[str, Any]:  # a busy machine takes longer than a request waits
+        return dict(client.get(f"/v1/jobs/{response.json()['job_id']}").json())
+
+    return wait_for(lambda: (got := job())["state"] == "succeeded" and got, within_s=240, what="the end of the job")
+
+
 @dataclass(frozen=True)
 class Ran:
     """A command that has ended."""

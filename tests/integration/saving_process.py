@@ -2,7 +2,8 @@
 
 Reads one order a line, ``{"do", "url", "folder", "at", …}``; every order is done in a fork of its own, which kills
 itself at step number ``at``. Answers with one line: what the fork acknowledged and at which steps, how it ended, and
-how many steps it made. It forks, since a process that starts anew takes a second to import what it needs.
+how many steps it made. It forks, since a process that starts anew takes a second to import what it needs, and half of
+one to load compiled kernels.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import faiss
 import numpy as np
 from sqlalchemy import event
 
-from memory_graph.database import Database
+from memory_graph.database import Database, upgrade_schema
 from memory_graph.store.collections import get_collection
 from memory_graph.store.learning import Commit
 from retrieval.refreshing import save_collection
-from tests.unit.factories import Step, random_history
+from tests.unit.factories import SENTENCES, Step, commit_documents, learn_document, new_collection, random_history
 
 HISTORY = 10
 
@@ -133,7 +135,20 @@ def do(order: dict[str, Any], said: int) -> None:
     os.write(said, f"steps {steps.made}\n".encode())
 
 
+def warm_up() -> None:
+    """Learn and save, and again, so that no fork has to load the compiled kernels."""
+    with TemporaryDirectory(prefix="sharpwave-") as folder:
+        database = Database(f"sqlite:///{folder}/sharpwave.db")
+        upgrade_schema(database)
+        new_collection(database)
+        for key in "ab":
+            commit_documents(database, 1, learn_document(key, *SENTENCES))
+            save_collection(database, "memory", Path(folder, "views"))
+        database.close()
+
+
 def main() -> None:
+    warm_up()
     for line in sys.stdin:
         hears, said = os.pipe()
         child = os.fork()

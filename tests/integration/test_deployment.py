@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.installation import Installation, Started, free_port, wait_for
+from tests.integration.installation import Installation, Started, free_port, learn, wait_for
 from tests.integration.nginx import NAME, running, write_configuration
 from tests.integration.test_lifecycle import NO_MODEL, Api, events_of, load
 from tests.postgres import PostgresServer
@@ -59,7 +59,7 @@ def deployment(
     hosts = [make_installation(**environment) for _ in range(3)]
     hosts[0].run("db", "upgrade", timeout_s=300)
     worker = hosts[2].start("worker")
-    apis = (Api(hosts[0], "--workers", 2), Api(hosts[1]))
+    apis = (Api(hosts[0]), Api(hosts[1]))
     plain, secure = free_port(), free_port()
     written = write_configuration(folder, {80: plain, 443: secure}, [f"127.0.0.1:{api.port}" for api in apis])
     proxy_url = f"https://127.0.0.1:{secure}"
@@ -118,8 +118,7 @@ def test_an_event_comes_through_the_proxy_before_the_stream_ends(deployment: Dep
 
 
 def test_restarting_both_services_behind_the_proxy_loses_nothing(deployment: Deployment, tmp_path: Path) -> None:
-    body = {"documents": [{"id": "harbour", "text": "Maren Quill built the harbour in 1871."}], "wait": True}
-    assert deployment.proxy.post("/v1/collections/default/documents", json=body).status_code == 200
+    learn(deployment.proxy, {"id": "harbour", "text": "Maren Quill built the harbour in 1871."})
     before = [api.processes() for api in deployment.apis]
     with load(deployment.proxy_url, KEY, NAME) as end:
         for api in deployment.apis:

@@ -10,8 +10,6 @@ import pytest
 
 from tests.integration.installation import Installation
 
-pytestmark = pytest.mark.alone
-
 
 def test_samples_are_kept_while_they_are_learned(installation: Installation, samples: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the bench extra is not installed")

@@ -17,9 +17,7 @@ from memory_graph.store.listing import names_of
 from memory_graph.tables import documents, fact_sources, facts, mentions, passages, phrases
 from tests.integration.dashboard.browsing import go, serious_findings
 from tests.integration.dashboard.dialogs import serious_findings_in_dialog
-from tests.integration.installation import Server
-
-pytestmark = pytest.mark.alone
+from tests.integration.installation import Server, learn
 
 SHELF = "zz-shelf"
 MANY = 100_000
@@ -252,8 +250,7 @@ def test_a_folder_is_learned_with_its_paths(page: Page, server: Server, tmp_path
 
 def test_a_text_is_replaced_and_its_history_tells(page: Page, server: Server) -> None:
     given = {"id": "a/note?", "title": "A note", "text": "Isolde Brack rows to Fennay.", "source": "pocket"}
-    body = {"documents": [given | {"metadata": {"year": 1931}}], "wait": True}
-    assert server.client.post("/v1/collections/default/documents", json=body, timeout=180).status_code == 200
+    learn(server.client, given | {"metadata": {"year": 1931}})
     path = "/admin/c/default/documents/" + quote("a/note?", safe="")
     go(page, server, path)
     page.get_by_role("button", name="Replace").click()
@@ -272,8 +269,7 @@ def test_several_documents_are_forgotten_with_one_preview_and_one_confirmation(p
     given = [
         {"id": f"zz-{name}", "text": f"Wilmet Aske saw the {name}.", "source": "zz"} for name in ("sea", "bay", "fen")
     ]
-    body = {"documents": given, "wait": True}
-    assert server.client.post("/v1/collections/default/documents", json=body, timeout=180).status_code == 200
+    learn(server.client, *given)
     go(page, server, "/admin/c/default/documents?source=zz")
     expect(page.get_by_role("button", name="Forget what is chosen")).to_be_disabled()
     page.get_by_role("checkbox", name="Choose all on this page").check()
@@ -297,13 +293,9 @@ def test_several_documents_are_forgotten_with_one_preview_and_one_confirmation(p
 
 
 def test_what_was_changed_since_the_page_was_opened_is_not_replaced(page: Page, server: Server) -> None:
-    def learn(text: str) -> None:
-        body = {"documents": [{"id": "a-ledger", "text": text}], "wait": True}
-        assert server.client.post("/v1/collections/default/documents", json=body, timeout=180).status_code == 200
-
-    learn("Orrin Vale counts the sacks.")
+    learn(server.client, {"id": "a-ledger", "text": "Orrin Vale counts the sacks."})
     go(page, server, "/admin/c/default/documents/a-ledger")
-    learn("Orrin Vale counts the barrels.")
+    learn(server.client, {"id": "a-ledger", "text": "Orrin Vale counts the barrels."})
     page.get_by_role("button", name="Replace").click()
     page.get_by_label("New text").fill("Orrin Vale counts nothing.")
     page.get_by_role("button", name="Replace it").click()

@@ -17,8 +17,6 @@ from tests.integration.dashboard.dialogs import serious_findings_in_dialog
 from tests.integration.dashboard.graph_memory import HUB, learn_groups
 from tests.integration.installation import Server
 
-pytestmark = pytest.mark.alone
-
 GRAPH = "/admin/c/default/graph"
 # Generous: the machine of a test may do much else.
 DRAWN_S = 60

@@ -6,14 +6,11 @@ import re
 from collections.abc import Callable
 
 import httpx
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from retrieval import models
 from tests.integration.dashboard.browsing import go, serious_findings
 from tests.integration.installation import Installation, Server
-
-pytestmark = pytest.mark.alone
 
 KEY = "the-first-key-of-these-pages"
 

@@ -13,8 +13,6 @@ from playwright.sync_api import Browser, Page, expect
 from tests.integration.dashboard.browsing import go, serious_findings
 from tests.integration.installation import Server
 
-pytestmark = pytest.mark.alone
-
 PLACE = "job-pages"
 
 

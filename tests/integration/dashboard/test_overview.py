@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.integration.dashboard.browsing import go, serious_findings
 from tests.integration.installation import Server
-
-pytestmark = pytest.mark.alone
 
 
 def numbers_of(page: Page, chart: str) -> list[list[str]]:

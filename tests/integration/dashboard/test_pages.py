@@ -14,8 +14,6 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.integration.dashboard.browsing import go, serious_findings
 from tests.integration.installation import Installation, Server, wait_for
 
-pytestmark = pytest.mark.alone
-
 KEY = "the-first-key-of-this-test"
 PAGES = {
     "overview": "/admin/",

@@ -21,8 +21,6 @@ from service.dashboard.sessions import COOKIE, HOURS, SECRET_FILE
 from tests.integration.dashboard.browsing import go
 from tests.integration.installation import Installation, Server, wait_for
 
-pytestmark = pytest.mark.alone
-
 KEY = "the-first-key-of-this-test"
 MINE, THEIRS = "a-mine", "b-theirs"
 SECRET = "Zebulon"  # stands in all that the other collection has
