@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -71,10 +72,15 @@ def learned_once(make_installation: Callable[..., Installation], tmp_path_factor
     return installation.data_dir
 
 
+def copied(make_installation: Callable[..., Installation], learned_once: Path) -> Installation:
+    installation = make_installation(**NO_MODEL)
+    shutil.copytree(learned_once, installation.data_dir)
+    return installation
+
+
 @pytest.fixture
 def small(make_installation: Callable[..., Installation], learned_once: Path) -> Iterator[Installation]:
-    installation = make_installation(**NO_MODEL)
-    subprocess.run(["cp", "-r", str(learned_once), str(installation.data_dir)], check=True)
+    installation = copied(make_installation, learned_once)
     yield installation
     installation.end()
 
@@ -138,34 +144,38 @@ def assert_ended(api: Api, status: int = 0) -> str:
     return said
 
 
-def test_restarting_all_processes_loses_no_request(small: Installation) -> None:
-    api = Api(small, "--workers", 2)
+@pytest.fixture(scope="module")
+def two(make_installation: Callable[..., Installation], learned_once: Path) -> Iterator[Api]:
+    """A service of two processes, which ends as it should when the tests have done with it."""
+    installation = copied(make_installation, learned_once)
+    api = Api(installation, "--workers", 2)
     wait_for(lambda: len(api.processes()) == 2, within_s=60, what="two processes")
-    before, instance = api.processes(), api.client.get("/healthz").json()["instance"]
-    with load(api.url) as end:
-        assert "restarted" in small.run("restart", timeout_s=300).err
+    yield api
+    api.stop()
+    assert_ended(api)
+    installation.end()
+
+
+def test_restarting_all_processes_loses_no_request(two: Api) -> None:
+    before, instance, restarts = two.processes(), two.client.get("/healthz").json()["instance"], two.said()["restarts"]
+    with load(two.url) as end:
+        assert "restarted" in two.installation.run("restart", timeout_s=300).err
         found = end()
-    assert api.said()["restarts"] == 1
+    assert two.said()["restarts"] == restarts + 1
     assert found["failed"] == 0, found
     assert min(found["requests"]) > 0
-    assert not before & api.processes()
-    assert len(api.processes()) == 2
-    assert api.client.get("/healthz").json()["instance"] == instance
-    api.stop()
-    assert_ended(api)
+    assert not before & two.processes()
+    assert len(two.processes()) == 2
+    assert two.client.get("/healthz").json()["instance"] == instance
 
 
-def test_a_process_that_dies_is_replaced(small: Installation) -> None:
-    api = Api(small, "--workers", 2)
-    wait_for(lambda: len(api.processes()) == 2, within_s=60, what="two processes")
-    victim = min(api.processes())
+def test_a_process_that_dies_is_replaced(two: Api) -> None:
+    victim = min(two.processes())
     os.kill(victim, signal.SIGKILL)
     wait_for(
-        lambda: victim not in api.processes() and len(api.processes()) == 2, within_s=200, what="another in its place"
+        lambda: victim not in two.processes() and len(two.processes()) == 2, within_s=200, what="another in its place"
     )
-    assert api.client.get("/readyz").status_code == 200
-    api.stop()
-    assert_ended(api)
+    assert two.client.get("/readyz").status_code == 200
 
 
 def test_a_restart_that_cannot_be_leaves_the_service_and_says_why(small: Installation) -> None:
