@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import BoundedSemaphore, Event, Lock, Thread
 
 from memory_graph.database import Database
-from memory_graph.errors import Conflict, SharpwaveError
+from memory_graph.errors import Conflict, SharpwaveError, StoreBusy
 from memory_graph.store.collections import commit_token, compacted_version, current_commit, get_collection
 from memory_graph.store.purges import last_forgotten
 from memory_graph.store.reading import count_new_passages
@@ -34,9 +34,11 @@ class ViewParams:
 
     A search takes up to ``on_the_spot`` new passages in itself; more are taken in behind it. A view is saved when more
     than ``save_after`` passages, and more than ``save_share`` of those in its last save, came or went since. Views
-    that are not in use are dropped where all together take more than ``memory_bytes``.
+    that are not in use are dropped where all together take more than ``memory_bytes``. At most ``waits`` callers wait
+    for a version that is not there yet: each holds what it was let in with.
     """
 
+    waits: int = 8
     on_the_spot: int = 2000
     save_after: int = 2000
     save_share: float = 0.1
@@ -69,6 +71,7 @@ class ViewCache:
         self._params = params or ViewParams()
         self._held: dict[str, _Held] = {}
         self._lock = Lock()
+        self._waits = BoundedSemaphore(self._params.waits)
         self._children: set[subprocess.Popen[bytes]] = set()
         self._closed = False
         self._ended = Event()
@@ -77,25 +80,42 @@ class ViewCache:
         """Return the collection's id and its view, at the version that the database has now or a later one.
 
         Where much came since, the view may be a little older, but is never older than ``min_version``, which is waited
-        for. Errors: ``NotFound``; ``Conflict`` when that version did not come within ``patience_s`` seconds.
+        for. Errors: ``NotFound``; ``Conflict`` when that version did not come within ``patience_s`` seconds;
+        ``StoreBusy`` when too many wait already.
         """
-        deadline = time.monotonic() + patience_s
+        found = self._current(name, min_version)
+        if isinstance(found, tuple):
+            return found
+        if not self._waits.acquire(blocking=False):
+            raise StoreBusy(
+                f"{self._params.waits} requests wait for a min_version already; repeat this one after a pause"
+            )
+        try:
+            deadline = time.monotonic() + patience_s
+            while not isinstance(found, tuple):
+                if time.monotonic() > deadline:
+                    raise Conflict(
+                        f"min_version: the collection {name!r} is at version {found}; {min_version} was not committed "
+                        f"within {patience_s:g} s"
+                    )
+                time.sleep(_POLL_S)
+                found = self._current(name, min_version)
+            return found
+        finally:
+            self._waits.release()
+
+    def _current(self, name: str, min_version: int) -> tuple[int, View] | int:
+        """Return the collection's id and its view, or the version that it has where that is not enough."""
         while True:
             held = self._find(name)
             with self._database.read() as connection:
                 commit = current_commit(connection, held.collection_id)
-            version = commit[0] if commit is not None else 0
             if commit is None:  # deleted, perhaps made again under the same name
                 self._forget(name, held)
-            elif version >= min_version:
+            elif commit[0] >= min_version:
                 return held.collection_id, self._view(name, held, commit, min_version)
-            elif time.monotonic() > deadline:
-                raise Conflict(
-                    f"min_version: the collection {name!r} is at version {version}; {min_version} was not committed "
-                    f"within {patience_s:g} s"
-                )
             else:
-                time.sleep(_POLL_S)
+                return commit[0]
 
     def drop(self, name: str) -> None:
         """Let go of a collection's view."""

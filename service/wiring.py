@@ -144,7 +144,8 @@ def open_generator(settings: Settings) -> Generator:
 
 def open_views(settings: Settings, database: Database) -> ViewCache:
     """Return the views of the database's collections, none loaded yet."""
-    params = ViewParams(memory_bytes=settings.view_memory_mb * MB)
+    waits = max(1, settings.searches_at_once // 2)  # who waits for what never comes leaves room for the others
+    params = ViewParams(memory_bytes=settings.view_memory_mb * MB, waits=waits)
     return ViewCache(database, settings.views_dir, params)
 
 

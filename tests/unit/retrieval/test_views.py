@@ -187,6 +187,22 @@ def test_a_version_that_does_not_come_is_a_conflict(database: Database, make_cac
         make_cache().current("memory", min_version=3, patience_s=0.05)
 
 
+def test_not_all_wait_for_a_version_that_does_not_come(database: Database, make_cache: MakeCache) -> None:
+    cid = new_collection(database).id
+    views = make_cache(waits=1)
+    seen: list[int] = []
+    waiting = Thread(target=lambda: seen.append(views.current("memory", min_version=1, patience_s=60)[1].version))
+    waiting.start()
+    wait_until(lambda: not views._waits._value)
+    with pytest.raises(StoreBusy, match="1 requests wait for a min_version already"):
+        views.current("memory", min_version=1, patience_s=60)
+    assert views.current("memory")[1].version == 0  # what waits for nothing is not held up
+    commit_documents(database, cid, learn_document("a", "Ada Quill."))
+    waiting.join(60)
+    assert seen == [1]
+    assert views.current("memory", min_version=1)[1].version == 1
+
+
 def test_a_version_on_its_way_is_waited_for(database: Database, other: Database, make_cache: MakeCache) -> None:
     cid = new_collection(database).id
     views = make_cache()
