@@ -219,3 +219,6 @@ class _NoExtraction:
 
     def end(self) -> None:
         """There is nothing to end."""
+
+    def close(self) -> None:
+        """There is nothing to end."""

@@ -63,3 +63,7 @@ class JobExtractor(Protocol):
     def begin(self, job_id: str, collection_id: int) -> ExtractionRun:
         """Begin a run of a job, or go on with it after it broke off."""
         ...
+
+    def close(self) -> None:
+        """End what it keeps between jobs; what runs is waited for."""
+        ...

@@ -109,6 +109,10 @@ class PooledExtraction:
     def end(self) -> None:
         """Leave the pool as it is: other jobs use it."""
 
+    def close(self) -> None:
+        """End the pool."""
+        self._pool.close()
+
 
 _DIED = NotExtracted(reason="extraction_crashed", error="the extractor's process died on a passage of it")
 

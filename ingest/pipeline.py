@@ -148,6 +148,10 @@ class Learner:
             extraction.end()
             reader.join()
 
+    def close(self) -> None:
+        """End what is kept between jobs: the extractor's process, or the connection to a model."""
+        self._extraction.close()
+
     def _read_ahead(
         self,
         share: Share,

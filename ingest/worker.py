@@ -120,11 +120,13 @@ class Worker:
         self._stopping.set()
         if self._upkeep is not None:
             self._upkeep.stop()
-        self._idle.wait(patience_s)
+        idle = self._idle.wait(patience_s)
         with self._signing, self._database.write() as connection:
             if self._current is not None:
                 shares.leave_share(connection, self._current)
             job_store.remove_worker(connection, self.id)
+        if idle and self._learner is not None:
+            self._learner.close()
 
     def _learn_share(self, share: Share) -> None:
         """The workflow: one step a batch, until the share finds nothing more to take or gives way."""

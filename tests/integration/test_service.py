@@ -108,6 +108,10 @@ def test_a_worker_killed_at_work_costs_nothing(server: Server) -> None:
 def test_sigterm_ends_all_of_it(server: Server) -> None:
     """The last test on this server."""
     assert server.is_ready()
+    learn(
+        server.client, {"id": "pier", "text": "Orla Finch built the pier at Ostrow."}
+    )  # the worker has an extractor now
+    said_before = server.up.err.read_text()
     os.kill(server.up.pid, signal.SIGTERM)
     assert server.up.wait(40) == 0
     wait_for(lambda: not server.installation.processes(), within_s=60, what="the end of all processes")
@@ -116,6 +120,7 @@ def test_sigterm_ends_all_of_it(server: Server) -> None:
     assert_no_trace(said)
     assert server.url in said
     assert "No key is set" in said
+    assert "leaked" not in said.removeprefix(said_before)
 
 
 def test_children_do_not_outlive_a_killed_up_and_a_key_keeps_the_door(
