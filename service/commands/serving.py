@@ -18,6 +18,7 @@ from typing import Annotated
 
 import httpx
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from evaluation.bench_memories import copy_database
@@ -172,15 +173,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _print(phases: list[Phase]) -> None:
-    table = Table("Load", "answered/s", "p50", "p95", "p99", "beyond the search", "answered", "429", "errors", "MB")
+    # 80 columns hold it.
+    table = Table("Load", "per s", "p50", "p95", "p99", "beyond", "answers", "429", "errors", "MB", box=SIMPLE_HEAD)
+    table.show_edge, table.pad_edge, table.collapse_padding = False, False, True
+    table.columns[0].min_width = len("overloaded")
     for column in table.columns[1:]:
-        column.justify = "right"
+        column.justify, column.no_wrap = "right", True
     for phase in phases:
         spent = (phase.p50_ms, phase.p95_ms, phase.p99_ms, phase.over_work_ms)
-        told = ["–" if ms is None else f"{ms:,.1f}" for ms in spent]
+        told = ["–" if ms is None else f"{ms:,.0f}" if ms >= 100 else f"{ms:.1f}" for ms in spent]
         counts = [f"{count:,}" for count in (phase.answered, phase.refused, phase.errors)]
         table.add_row(phase.name, f"{phase.answered_per_s:,.1f}", *told, *counts, f"{phase.resident_mb:,.0f}")
     out.print(table)
+    out.print(
+        "per s: answers a second · p50 … p99: ms until the answer · beyond: ms of that outside the search, the median"
+    )
     for name, ratio in ratios(phases).items():
         if ratio is not None:
             out.print(f"{name}: {ratio:.2f}", highlight=False)
