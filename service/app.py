@@ -145,7 +145,7 @@ def create_app(
     app.state.instance = os.environ.get(INSTANCE_VARIABLE) or uuid4().hex
     app.state.closing = closing or Closing()
     # Questions of the dashboard stand in them as well, and do not come by these doors.
-    app.state.lines, app.state.rates = make_lines(settings), Rates()
+    app.state.lines, app.state.rates = make_lines(settings), Rates(settings.data_dir.expanduser() / "rates")
     install_description(app)
     install_handlers(app)
     for module in (
