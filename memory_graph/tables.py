@@ -307,6 +307,7 @@ corrections = Table(
     Column("passages", Integer, nullable=False),  # that this commit changed
     Column("undone_by", Text),
     Column("undone_at", UtcDateTime),
+    Column("phrase_ids", JSON),  # of the names of a merge, as it was made
     Index(None, "collection_id", "state"),
     **NEVER_REUSED,
 )

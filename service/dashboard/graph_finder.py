@@ -8,6 +8,7 @@ from uuid import uuid4
 from markupsafe import Markup
 from nicegui import events, ui
 
+from memory_graph.text import normalize
 from service.api import inspection
 from service.dashboard.desk import Desk
 from service.dashboard.frame import show, told
@@ -30,7 +31,10 @@ _KEYS = """(event) => {
 
 
 async def find(desk: Desk, collection: str, typed: str) -> Sequence[PhraseOut]:
-    """Return the names that begin like what was typed, then those that hold it; those in most passages first."""
+    """Return the names that begin like what was typed, then those that hold it; those in most passages first.
+
+    Where there is none and what was typed is a name that was merged away, what it became.
+    """
     if not any(character.isalnum() for character in typed):
         return []
     found: dict[int, PhraseOut] = {}
@@ -41,6 +45,8 @@ async def find(desk: Desk, collection: str, typed: str) -> Sequence[PhraseOut]:
         found |= {one.id: found.get(one.id, one) for one in answer.phrases}
         if len(found) >= FOUND:
             break
+    if not found and answer.became is not None:
+        return [answer.became]
     return list(found.values())[:FOUND]
 
 
@@ -55,7 +61,9 @@ def offer_search(desk: Desk, collection: str, *, beside: bool) -> ui.input:
         async with told("looking for a name"):
             some = await find(desk, collection, event.value or "")
             if mine == newest:  # what was typed since is being looked for
-                found.content = str(found_phrases(collection, some, beside=beside) if event.value else Markup(""))
+                became = bool(some) and normalize(event.value or "") not in some[0].key
+                html = found_phrases(collection, some, beside=beside, became=became) if event.value else Markup("")
+                found.content = str(html)
 
     with ui.column().on("keydown", js_handler=_KEYS):
         field = ui.input("Find a name", on_change=look).props(
