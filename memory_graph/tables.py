@@ -238,7 +238,7 @@ mentions = Table(
     Column("surface", Text, nullable=False),
     Column("count", Integer, nullable=False),
     Column("version", BigInteger, nullable=False),
-    Index(None, "phrase_id", "passage_id"),
+    Index(None, "phrase_id", "passage_id", "count"),  # the strongest of a hub are found in it alone
     Index(None, "collection_id", "version"),
 )
 
