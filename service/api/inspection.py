@@ -76,7 +76,7 @@ def list_phrases(
         )
         page, following = pages.cut(rows, limit, lambda row: (row.degree, row.key))
         names = _names(connection, [row.id for row in page])
-        became = None if page or cursor else _became(connection, get_collection(connection, collection).id, q)
+        became = None if cursor else _became(connection, get_collection(connection, collection).id, q)
     found = [PhraseOut(id=row.id, name=names[row.id], key=row.key, degree=row.degree) for row in page]
     return PhrasesOut(phrases=found, next_cursor=following, became=became)
 
@@ -281,8 +281,10 @@ def _became(connection: Connection, collection_id: int, name: str) -> PhraseOut 
     """Return what a name was merged into, if it was."""
     if not (key := normalize(name)) or (one := find_or_follow(connection, collection_id, key)) is None:
         return None
-    degree = inspecting.read_degrees(connection, [one])[one]
     known = inspecting.read_keys(connection, [one])[one]
+    if known == key:
+        return None
+    degree = inspecting.read_degrees(connection, [one])[one]
     return PhraseOut(id=one, name=_names(connection, [one])[one], key=known, degree=degree)
 
 

@@ -33,7 +33,7 @@ _KEYS = """(event) => {
 async def find(desk: Desk, collection: str, typed: str) -> Sequence[PhraseOut]:
     """Return the names that begin like what was typed, then those that hold it; those in most passages first.
 
-    Where there is none and what was typed is a name that was merged away, what it became.
+    Where what was typed is a name that was merged away, what it became comes first.
     """
     if not any(character.isalnum() for character in typed):
         return []
@@ -43,10 +43,10 @@ async def find(desk: Desk, collection: str, typed: str) -> Sequence[PhraseOut]:
             inspection.list_phrases, collection=collection, q=typed, match=match, sort="degree", limit=FOUND
         )
         found |= {one.id: found.get(one.id, one) for one in answer.phrases}
+        if answer.became is not None:
+            found = {answer.became.id: answer.became} | found
         if len(found) >= FOUND:
             break
-    if not found and answer.became is not None:
-        return [answer.became]
     return list(found.values())[:FOUND]
 
 
@@ -61,8 +61,8 @@ def offer_search(desk: Desk, collection: str, *, beside: bool) -> ui.input:
         async with told("looking for a name"):
             some = await find(desk, collection, event.value or "")
             if mine == newest:  # what was typed since is being looked for
-                became = bool(some) and normalize(event.value or "") not in some[0].key
-                html = found_phrases(collection, some, beside=beside, became=became) if event.value else Markup("")
+                typed = normalize(event.value or "")
+                html = found_phrases(collection, some, typed, beside=beside) if event.value else Markup("")
                 found.content = str(html)
 
     with ui.column().on("keydown", js_handler=_KEYS):

@@ -46,10 +46,10 @@ def save_as(kinds: Sequence[str]) -> Markup:
     return buttons(Markup('<span class="faint">Save as</span>'), *each)
 
 
-def found_phrases(collection: str, found: Sequence[PhraseOut], *, beside: bool, became: bool = False) -> Markup:
+def found_phrases(collection: str, found: Sequence[PhraseOut], typed: str, *, beside: bool) -> Markup:
     """Return what was found of a name as it is typed; ``beside`` offers to add it to the picture.
 
-    ``became`` says that what was typed was merged into what was found.
+    A name without the words that were ``typed``, normalised, was found because these were merged into it.
     """
     if not found:
         return Markup('<p class="faint" role="status">No name like that.</p>')
@@ -57,7 +57,7 @@ def found_phrases(collection: str, found: Sequence[PhraseOut], *, beside: bool, 
         Markup("<li>{} {}{}</li>").format(
             link(one.name, url("c", collection, "graph", phrase=one.id, chosen=one.id)),
             Markup('<span class="faint">{}{}</span>').format(
-                "what this name was merged into, " if became else "", _in_passages(one.degree)
+                "what this name was merged into, " if typed not in one.key else "", _in_passages(one.degree)
             ),
             button("expand", one.id, "Add", f"Add {one.name} to the picture") if beside else "",
         )
