@@ -20,19 +20,19 @@ _VERSION = 1
 def write_evidence(connection: Connection, collection_id: int, memory: SyntheticMemory) -> None:
     """Write all of a memory but for its documents, passages and last phrase, which ``make_memory`` writes."""
     common = (collection_id, _VERSION)
-    keys = memory.phrase_keys(0, memory.n_phrases - 1)
+    keys = memory.phrase_keys(0, memory.n_phrases)
     _write(
         connection,
         phrases,
         ("id", "key", "collection_id", "version"),
-        ((row + 1, key, *common) for row, key in enumerate(keys)),
+        ((row + 1, key, *common) for row, key in enumerate(keys[:-1])),
     )
     context = zip(*(column.tolist() for column in memory.context), strict=True)
     _write(
         connection,
         mentions,
         ("passage_id", "phrase_id", "count", "surface", "collection_id", "version"),
-        ((passage + 1, phrase + 1, count, "a name", *common) for passage, phrase, count in context),
+        ((passage + 1, phrase + 1, count, keys[phrase], *common) for passage, phrase, count in context),
     )
     left, right, _, passage_rows = memory.relation
     pairs, fact_rows = np.unique(left.astype(np.int64) << 32 | right, return_inverse=True)

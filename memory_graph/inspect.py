@@ -28,6 +28,7 @@ from memory_graph.graph_files import (
     phrase_node,
 )
 from memory_graph.store import inspecting
+from memory_graph.store.merged import find_or_follow
 from memory_graph.text import normalize
 
 MAX_HOPS = 6
@@ -106,11 +107,28 @@ def ego_graph(
     return graph
 
 
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """The groups of a memory's names by their ids alone: the names are read when they are told.
+
+    ``members`` stand as in ``Communities``, ``considered`` and ``cut`` too.
+    """
+
+    members: tuple[tuple[int, ...], ...]
+    considered: int
+    cut: bool
+
+
 def communities(connection: Connection, collection_id: int, *, limit: int = 500) -> Communities:
     """Group the ``limit`` best-connected phrases by the passages that they share (Louvain, with a fixed seed).
 
     Errors: ``InvalidInput`` for the limit. Source: Blondel et al. 2008, arXiv:0803.0476.
     """
+    return name_groups(connection, group_names(connection, collection_id, limit=limit))
+
+
+def group_names(connection: Connection, collection_id: int, *, limit: int = 500) -> Groups:
+    """Return the groups of ``communities``, which takes long in a large memory."""
     check_bound("limit", limit, MAX_PHRASES)
     ranked = inspecting.rank_phrases(connection, collection_id, limit + 1)
     cut = len(ranked) > limit
@@ -123,33 +141,39 @@ def communities(connection: Connection, collection_id: int, *, limit: int = 500)
     for group in groups:
         if len(group) > 1:
             inside = dict(graph.subgraph(group).degree(weight="weight"))
-            found.append([id_of[one] for one in sorted(group, key=lambda one: (-inside[one], one))])
+            found.append(tuple(id_of[one] for one in sorted(group, key=lambda one: (-inside[one], one))))
     found.sort(key=lambda members: (-len(members), [names[one] for one in members]))
+    return Groups(members=tuple(found), considered=len(column), cut=cut or hub)
+
+
+def name_groups(connection: Connection, groups: Groups) -> Communities:
+    """Return groups of the version that is read with their names."""
+    names = name_phrases(connection, [one for members in groups.members for one in members])
     return Communities(
         communities=tuple(
             Community(
                 size=len(members),
                 label=tuple(names[one] for one in members[:LABEL_NAMES]),
                 phrases=tuple(names[one] for one in members),
-                phrase_ids=tuple(members),
+                phrase_ids=members,
             )
-            for members in found
+            for members in groups.members
         ),
-        considered=len(column),
-        alone=len(column) - sum(map(len, found)),
-        cut=cut or hub,
+        considered=groups.considered,
+        alone=groups.considered - sum(map(len, groups.members)),
+        cut=groups.cut,
     )
 
 
 def locate(connection: Connection, collection_id: int, name: str) -> int:
-    """Return the id of the phrase that a name stands for.
+    """Return the id of the phrase that a name stands for, or that it became where it was merged away.
 
     Errors: ``NotFound`` with up to three similar names; ``InvalidInput`` for a name without a letter or digit.
     """
     key = normalize(name)
     if not key:
         raise InvalidInput("name", f"{name!r} holds no letter or digit")
-    phrase_id = inspecting.find_phrase(connection, collection_id, key)
+    phrase_id = find_or_follow(connection, collection_id, key)
     if phrase_id is None:
         similar = inspecting.similar_phrases(connection, collection_id, key)
         likeness = {found: SequenceMatcher(None, key, found).ratio() for found in similar}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias
 
 import networkx
@@ -178,7 +179,7 @@ class _Search:
                     fact_id=row.id,
                     predicate=row.predicate,
                 )
-                for row, weight in self._weighed(rows)
+                for row, weight in islice(self._weighed(rows), MAX_TIES + 1)
             )
         if self._synonyms is not None and "synonym" in self._kinds:
             found += (

@@ -238,7 +238,7 @@ mentions = Table(
     Column("surface", Text, nullable=False),
     Column("count", Integer, nullable=False),
     Column("version", BigInteger, nullable=False),
-    Index(None, "phrase_id", "passage_id"),
+    Index(None, "phrase_id", "passage_id", "count"),  # the strongest of a hub are found in it alone
     Index(None, "collection_id", "version"),
 )
 
@@ -307,6 +307,7 @@ corrections = Table(
     Column("passages", Integer, nullable=False),  # that this commit changed
     Column("undone_by", Text),
     Column("undone_at", UtcDateTime),
+    Column("phrase_ids", JSON),  # of the names of a merge, as it was made
     Index(None, "collection_id", "state"),
     **NEVER_REUSED,
 )

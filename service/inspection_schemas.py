@@ -27,6 +27,9 @@ class PhraseOut(Out):
 class PhrasesOut(Out):
     phrases: list[PhraseOut]
     next_cursor: str | None
+    became: PhraseOut | None = Field(
+        default=None, description="What the name `q` was merged into, where it is no phrase any more"
+    )
 
 
 class SurfaceOut(Out):
@@ -88,6 +91,9 @@ class PhraseDetailOut(PhraseOut):
     documents: list[MentioningOut]
     facts: list[FactOut]
     synonyms: list[SynonymOut]
+    merged_from: int | None = Field(
+        default=None, description="The id that was asked for, where it was merged into this"
+    )
 
 
 class SnippetOut(Out):
@@ -154,10 +160,19 @@ class TieOut(Out):
     predicate: str | None
 
 
+class MergedOut(Out):
+    id: int
+    into: int
+    name: str
+
+
 class NameGraphOut(Out):
     names: list[NameNodeOut]
     ties: list[TieOut]
     cut: bool
+    merged: list[MergedOut] = Field(
+        default_factory=list, description="Ids that were asked for and were merged away, with the names shown instead"
+    )
 
 
 class BandOut(Out):

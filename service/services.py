@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -17,6 +17,7 @@ from retrieval.search import Searcher
 from retrieval.views import ViewCache
 from service.access import Caller
 from service.figures import Figures
+from service.kept_groups import KeptGroups
 from service.key_ring import KeyRing
 from service.metrics import Metrics
 from service.query_log import QueryLog
@@ -37,6 +38,7 @@ class Services:
     keys: KeyRing
     metrics: Metrics
     figures: Figures
+    groups: KeptGroups = field(default_factory=KeptGroups)
 
 
 async def get_services(request: Request) -> Services:

@@ -65,6 +65,7 @@ def correct(connection: Connection, collection_id: int, new: NewCorrection, embe
     commit = Commit(connection, collection_id, embed)
     before = list(commit.rules)
     rule = rule_of(new.kind, what)
+    merged = [_phrase(connection, collection_id, name) for name in what["names"]] if new.kind == "merge" else None
     passage_ids = _meant(connection, collection_id, new.kind, what)
     changed = _derive(connection, commit, collection_id, passage_ids, before, [*before, rule])
     values = {
@@ -77,6 +78,7 @@ def correct(connection: Connection, collection_id: int, new: NewCorrection, embe
         "created_at": now(),
         "version": commit.version,
         "passages": changed,
+        "phrase_ids": merged,
     }
     made = connection.scalar(insert(corrections).values(values).returning(corrections.c.id))
     commit.finish()
@@ -287,4 +289,4 @@ def _only_in(connection: Connection, passage_ids: list[int], wanted: Iterable[st
 
 
 def _correction(row: Row[Any]) -> Correction:
-    return Correction(**{name: value for name, value in row._mapping.items() if name != "collection_id"})
+    return Correction(**{one.name: row._mapping[one.name] for one in fields(Correction)})

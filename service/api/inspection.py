@@ -18,7 +18,9 @@ from memory_graph.graph_files import TIE_KINDS, TieKind
 from memory_graph.store import browsing, inspecting
 from memory_graph.store.browsing import Match, Sort
 from memory_graph.store.collections import get_collection
+from memory_graph.store.merged import find_or_follow, follow_merged
 from memory_graph.store.statistics import measure
+from memory_graph.text import normalize
 from retrieval.likeness import synonyms_of
 from service.access import READS
 from service.inspection_schemas import (
@@ -74,17 +76,19 @@ def list_phrases(
         )
         page, following = pages.cut(rows, limit, lambda row: (row.degree, row.key))
         names = _names(connection, [row.id for row in page])
+        became = None if cursor else _became(connection, get_collection(connection, collection).id, q)
     found = [PhraseOut(id=row.id, name=names[row.id], key=row.key, degree=row.degree) for row in page]
-    return PhrasesOut(phrases=found, next_cursor=following)
+    return PhrasesOut(phrases=found, next_cursor=following, became=became)
 
 
 @router.get("/phrases/{phrase_id}")
 def show_phrase(collection: str, phrase_id: RowId, parts: Parts) -> PhraseDetailOut:
     """Return a name with how it is written, and the passages, documents, facts and synonyms that it has."""
     _, view = parts.views.current(collection)
-    near = synonyms_of(view, phrase_id)
     with parts.database.read() as connection:
         cid = get_collection(connection, collection).id
+        asked, phrase_id = phrase_id, follow_merged(connection, cid, [phrase_id]).get(phrase_id, phrase_id)
+        near = synonyms_of(view, phrase_id)
         key = browsing.get_phrase(connection, cid, phrase_id)
         if key is None:
             raise NotFound("phrase", str(phrase_id))
@@ -108,6 +112,7 @@ def show_phrase(collection: str, phrase_id: RowId, parts: Parts) -> PhraseDetail
                     for one, similarity in near
                     if one in names
                 ],
+                "merged_from": asked if asked != phrase_id else None,
             }
         )
 
@@ -180,6 +185,8 @@ def _graph(
         cid = get_collection(connection, collection).id
         if (center is None) == (phrase is None):
             raise InvalidInput("center", "give a name, or the id of a phrase as `phrase`")
+        if phrase is not None:
+            phrase = follow_merged(connection, cid, [phrase]).get(phrase, phrase)
         name = center if phrase is None else browsing.get_phrase(connection, cid, phrase)
         if name is None:
             raise NotFound("phrase", str(phrase))
@@ -208,18 +215,22 @@ def show_neighbourhood(
 
     _, view = parts.views.current(collection)
     with parts.database.read() as connection:
+        cid = get_collection(connection, collection).id
+        merged = follow_merged(connection, cid, [*phrase, *member])
         found = names_around(
             connection,
-            get_collection(connection, collection).id,
-            phrase,
-            members=member,
+            cid,
+            [merged.get(one, one) for one in phrase],
+            members=[merged.get(one, one) for one in member],
             steps=steps,
             limit=limit,
             kinds=kind or TIE_KINDS,
             least=least,
             synonyms=partial(synonyms_of, view),
         )
-    return NameGraphOut.model_validate(found)
+    name = {one.id: one.name for one in found.names}
+    told = [{"id": one, "into": into, "name": name[into]} for one, into in sorted(merged.items())]
+    return NameGraphOut.model_validate({**vars(found), "merged": told})
 
 
 @router.get("/path")
@@ -243,10 +254,8 @@ def show_path(
 @router.get("/communities")
 def list_communities(collection: str, parts: Parts, limit: int = 500) -> CommunitiesOut:
     """Group the best-connected names by the passages that they share."""
-    from memory_graph.inspect import communities
-
     with parts.database.read() as connection:
-        found = communities(connection, get_collection(connection, collection).id, limit=limit)
+        found = parts.groups.read(connection, get_collection(connection, collection), limit)
     return CommunitiesOut.model_validate(found)
 
 
@@ -266,6 +275,17 @@ def show_stats(collection: str, parts: Parts) -> StatsOut:
     counts = {name: getattr(found.counts, name) for name in ("documents", "passages", "phrases", "facts")}
     rest = {"version": one.version, "view_bytes": view_bytes, "most_connected": connected}
     return StatsOut.model_validate({**told, **counts, **rest})
+
+
+def _became(connection: Connection, collection_id: int, name: str) -> PhraseOut | None:
+    """Return what a name was merged into, if it was."""
+    if not (key := normalize(name)) or (one := find_or_follow(connection, collection_id, key)) is None:
+        return None
+    known = inspecting.read_keys(connection, [one])[one]
+    if known == key:
+        return None
+    degree = inspecting.read_degrees(connection, [one])[one]
+    return PhraseOut(id=one, name=_names(connection, [one])[one], key=known, degree=degree)
 
 
 def _names(connection: Connection, phrase_ids: list[int]) -> dict[int, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 from nicegui import events, ui
@@ -16,7 +16,8 @@ from service.dashboard.markup import number, size, table
 from service.forgetting_schemas import ForgetIn, ForgottenOut
 
 ALL = Markup('<input type="checkbox" name="all" autocomplete="off" aria-label="Choose all on this page">')
-APART = "What rests on several of them alone is only in the last line."
+APART = "What rests on several of them alone is only in the first line."
+AT_ONCE = 10  # documents, after which the preview is shown anew
 _KINDS = {
     "Passages#": "passages",
     "Phrases#": "phrases",
@@ -70,45 +71,58 @@ class Choosing:
         async with told("looking at what would be forgotten"):
             self._button.props("loading")
             try:
-                apart, together = await self._preview(list(self._chosen))
+                chosen = list(self._chosen)
+                wanted = ForgetIn(documents=chosen, dry_run=True)
+                together = await self._desk.call(forgetting.forget_many, collection=self._collection, body=wanted)
+                if not together.documents:
+                    raise NotFound("document", chosen[0])
             finally:
                 self._button.props(remove="loading")
-            if await self._is_sure(apart, together):
-                wanted = ForgetIn(documents=list(apart))
+            if await self._is_sure(chosen, together):
+                wanted = ForgetIn(documents=chosen)
                 await self._desk.call(forgetting.forget_many, collection=self._collection, body=wanted)
                 ui.navigate.reload()
 
-    async def _preview(self, chosen: list[str]) -> tuple[dict[str, ForgottenOut], ForgottenOut]:
-        """Return what would go with each alone, and with all of them; those that are gone already are left out."""
-        apart: dict[str, ForgottenOut] = {}
-        for one in chosen:
-            try:
-                apart[one] = await self._desk.call(
-                    documents.forget, collection=self._collection, document_id=one, dry_run=True
-                )
-            except NotFound:
-                continue
-        if not apart:
-            raise NotFound("document", chosen[0])
-        wanted = ForgetIn(documents=list(apart), dry_run=True)
-        return apart, await self._desk.call(forgetting.forget_many, collection=self._collection, body=wanted)
-
-    async def _is_sure(self, apart: Mapping[str, ForgottenOut], together: ForgottenOut) -> bool:
-        phrase = f"forget {_count(len(apart))}"
-        rows = [_row(self._titles[one] or one, erased) for one, erased in apart.items()]
-        rows.append(_row(Markup("<b>All together</b>"), together))
+    async def _is_sure(self, chosen: Sequence[str], together: ForgottenOut) -> bool:
+        """Tell what would go with all, then with each alone as it is found, and ask."""
+        phrase = f"forget {_count(together.documents)}"
+        apart: dict[str, ForgottenOut | None] = dict.fromkeys(chosen)
         with ui.dialog(value=True).props('aria-label="Forget these documents?"') as dialog, ui.card().classes("broad"):
             show(Markup("<h2>Forget these documents?</h2>"))
-            show(table("What would go", ("Document", *_KINDS, "Text#"), rows) + Markup("<p>{}</p>").format(APART))
+            shown = show(self._preview(apart, together))
             typed = ui.input(f"Type “{phrase}” to confirm").classes("typed")
             with ui.row():
                 sure = ui.button("Forget them", color="negative", on_click=lambda: dialog.submit(True))
                 sure.bind_enabled_from(typed, "value", backward=lambda text: text.strip() == phrase)
                 ui.button("Keep them", color=None, on_click=lambda: dialog.submit(False)).props("flat")
+
+            async def tell_apart() -> None:
+                async with told("looking at what would be forgotten"):
+                    for number_, one in enumerate(chosen, 1):
+                        if not dialog.value:
+                            return
+                        try:
+                            apart[one] = await self._desk.call(
+                                documents.forget, collection=self._collection, document_id=one, dry_run=True
+                            )
+                        except NotFound:
+                            del apart[one]
+                        if number_ % AT_ONCE == 0 or number_ == len(chosen):
+                            shown.content = str(self._preview(apart, together))
+
+            ui.timer(0.01, tell_apart, once=True)
         return bool(await dialog)
 
+    def _preview(self, apart: Mapping[str, ForgottenOut | None], together: ForgottenOut) -> Markup:
+        """Return what would go with all and with each; what is not known yet is being looked at."""
+        rows = [_row(Markup("<b>All together</b>"), together)]
+        rows += [_row(self._titles[one] or one, erased) for one, erased in apart.items()]
+        return table("What would go", ("Document", *_KINDS, "Text#"), rows) + Markup("<p>{}</p>").format(APART)
 
-def _row(name: str, erased: ForgottenOut) -> tuple[object, ...]:
+
+def _row(name: str, erased: ForgottenOut | None) -> tuple[object, ...]:
+    if erased is None:
+        return name, *("…" for _ in _KINDS), "…"
     return name, *(number(getattr(erased, kind)) for kind in _KINDS.values()), size(erased.bytes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from service.dashboard.graph_state import LIMITS, Shown
 from service.dashboard.graph_tables import (
     corrections_made,
     fact_evidence,
+    merges_followed,
     names_shown,
     phrase_facts,
     phrase_head,
@@ -69,6 +71,7 @@ class Explorer:
         self._places: dict[int, tuple[float, float]] = {}
         self._pages = {"names": 0, "ties": 0}
         self._asked = 0  # how often the memory was asked for a picture
+        self._ahead: asyncio.Task[NameGraphOut] | None = None  # what is drawn first
         self._chart: ui.echart | None = None
         self._phrase: PhraseDetailOut | None = None
 
@@ -86,6 +89,7 @@ class Explorer:
     def offer_picture(self) -> None:
         """Put the picture with all that belongs to it; it is drawn once the page is there, since that takes a while."""
         self._controls()
+        self._followed = show(Markup("")).props('role="status"')
         with ui.element("div").classes("graph"):
             with ui.column():
                 self._status = show(Markup("<p>Drawing …</p>")).props('role="status"')
@@ -102,6 +106,9 @@ class Explorer:
         self._names = show(Markup(""))
         section("Ties in the picture")
         self._ties = show(Markup(""))
+        # Read while the browser builds the page; what goes wrong is said when it is drawn.
+        self._ahead = asyncio.create_task(self._read(min(self.shown.limit, FIRST)))
+        self._ahead.add_done_callback(lambda read: read.cancelled() or read.exception())
         ui.timer(0.01, self._draw_first, once=True)
 
     def offer_path(self) -> None:
@@ -182,9 +189,12 @@ class Explorer:
         """Read and draw what is shown, or the nearest ``limit`` names of it; what was asked for since comes instead."""
         self._asked += 1
         mine = self._asked
-        graph = await self._read(limit or self.shown.limit)
+        ahead, self._ahead = self._ahead, None
+        graph = await (ahead or self._read(limit or self.shown.limit))
         if mine != self._asked:
             return
+        if graph.merged:
+            self._follow(graph)
         hidden = set(self.shown.hidden)
         self._graph = NameGraphOut(
             names=[one for one in graph.names if one.id not in hidden],
@@ -193,6 +203,16 @@ class Explorer:
         )
         self._lay_out()
         self._show_picture()
+
+    def _follow(self, graph: NameGraphOut) -> None:
+        """Show what names became that were asked for and were merged away, and let the page and its address say so."""
+        chosen, community = self.shown.chosen, self.shown.community
+        for one in graph.merged:
+            self.shown = self.shown.with_merged([one.id], one.into)
+            chosen = one.into if chosen == one.id else chosen
+        self.shown = replace(self.shown, chosen=chosen, community=community)
+        self._followed.content = str(merges_followed(graph.merged))
+        ui.navigate.history.replace(self.shown.address(self._collection))
 
     async def _read(self, limit: int) -> NameGraphOut:
         members = list(self.shown.members)
@@ -307,6 +327,7 @@ class Explorer:
 
     async def _choose(self, phrase_id: int) -> None:
         self._phrase = await self._read_phrase(phrase_id)
+        self.shown = replace(self.shown, chosen=self._phrase.id)
         self._show_phrase()
 
     async def _read_phrase(self, phrase_id: int) -> PhraseDetailOut:

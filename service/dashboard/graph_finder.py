@@ -8,6 +8,7 @@ from uuid import uuid4
 from markupsafe import Markup
 from nicegui import events, ui
 
+from memory_graph.text import normalize
 from service.api import inspection
 from service.dashboard.desk import Desk
 from service.dashboard.frame import show, told
@@ -30,7 +31,10 @@ _KEYS = """(event) => {
 
 
 async def find(desk: Desk, collection: str, typed: str) -> Sequence[PhraseOut]:
-    """Return the names that begin like what was typed, then those that hold it; those in most passages first."""
+    """Return the names that begin like what was typed, then those that hold it; those in most passages first.
+
+    Where what was typed is a name that was merged away, what it became comes first.
+    """
     if not any(character.isalnum() for character in typed):
         return []
     found: dict[int, PhraseOut] = {}
@@ -39,6 +43,8 @@ async def find(desk: Desk, collection: str, typed: str) -> Sequence[PhraseOut]:
             inspection.list_phrases, collection=collection, q=typed, match=match, sort="degree", limit=FOUND
         )
         found |= {one.id: found.get(one.id, one) for one in answer.phrases}
+        if answer.became is not None:
+            found = {answer.became.id: answer.became} | found
         if len(found) >= FOUND:
             break
     return list(found.values())[:FOUND]
@@ -55,7 +61,9 @@ def offer_search(desk: Desk, collection: str, *, beside: bool) -> ui.input:
         async with told("looking for a name"):
             some = await find(desk, collection, event.value or "")
             if mine == newest:  # what was typed since is being looked for
-                found.content = str(found_phrases(collection, some, beside=beside) if event.value else Markup(""))
+                typed = normalize(event.value or "")
+                html = found_phrases(collection, some, typed, beside=beside) if event.value else Markup("")
+                found.content = str(html)
 
     with ui.column().on("keydown", js_handler=_KEYS):
         field = ui.input("Find a name", on_change=look).props(

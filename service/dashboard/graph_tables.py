@@ -15,6 +15,7 @@ from service.inspection_schemas import (
     EvidenceOut,
     FactDetailOut,
     FactOut,
+    MergedOut,
     NameGraphOut,
     PathOut,
     PhraseDetailOut,
@@ -45,14 +46,19 @@ def save_as(kinds: Sequence[str]) -> Markup:
     return buttons(Markup('<span class="faint">Save as</span>'), *each)
 
 
-def found_phrases(collection: str, found: Sequence[PhraseOut], *, beside: bool) -> Markup:
-    """Return what was found of a name as it is typed; ``beside`` offers to add it to the picture."""
+def found_phrases(collection: str, found: Sequence[PhraseOut], typed: str, *, beside: bool) -> Markup:
+    """Return what was found of a name as it is typed; ``beside`` offers to add it to the picture.
+
+    A name without the words that were ``typed``, normalised, was found because these were merged into it.
+    """
     if not found:
         return Markup('<p class="faint" role="status">No name like that.</p>')
     lines = Markup("").join(
         Markup("<li>{} {}{}</li>").format(
             link(one.name, url("c", collection, "graph", phrase=one.id, chosen=one.id)),
-            Markup('<span class="faint">{}</span>').format(_in_passages(one.degree)),
+            Markup('<span class="faint">{}{}</span>').format(
+                "what this name was merged into, " if typed not in one.key else "", _in_passages(one.degree)
+            ),
             button("expand", one.id, "Add", f"Add {one.name} to the picture") if beside else "",
         )
         for one in found
@@ -80,6 +86,17 @@ def largest_communities(collection: str, found: CommunitiesOut, most: int) -> Ma
         for one in found.communities[:most]
     ]
     return table("Largest communities", ("Names that hang together", "Names#"), rows, empty="No names share passages.")
+
+
+def merges_followed(merged: Iterable[MergedOut]) -> Markup:
+    """Return what names became that were asked for by their old ids."""
+    names = sorted({one.name for one in merged})
+    return Markup("").join(
+        Markup('<p class="empty">A name that was asked for was merged into {}, which is shown instead.</p>').format(
+            name
+        )
+        for name in names
+    )
 
 
 def names_shown(graph: NameGraphOut, opened: Collection[int], page: int) -> Markup:

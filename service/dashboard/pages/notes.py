@@ -31,18 +31,17 @@ async def kept_notes(desk: Desk, collection: str, changed: str = "", cursor: str
     )
     rows = [
         (
-            Markup('<div class="noted">{}</div>').format(note.text),
+            Markup('<div class="noted">{}</div><div class="faint">{}</div>').format(note.text, moment(note.created_at)),
             Markup('<div class="asked">{}</div>').format(link(note.question, url("questions", note.query_id))),
             _draw_state(note),
             Markup("<br>").join(_draw_passage(collection, one) for one in note.passages),
             _draw_use(note),
             number(note.version),
-            moment(note.created_at),
         )
         for note in found.notes
     ]
     empty = "No note is like that." if chosen else "No notes yet. Ask a question with the strategy notes."
-    columns = ("Note", "Taken for", "Its documents", "Rests on passages", "Used", "Version#", "When")
+    columns = ("Note", "Taken for", "Its documents", "Rests on passages", "Used", "Version#")
     show(table("Notes", columns, rows, empty=empty))
     following = url("c", collection, "notes", changed=chosen, cursor=found.next_cursor) if found.next_cursor else None
     show(pager(following, url("c", collection, "notes", changed=chosen) if cursor else None))

@@ -58,7 +58,7 @@ async def all_questions(
         return
     found: QueriesOut = await desk.call(queries.list_newest, **asked, limit=PAGE, cursor=cursor or None)
     empty = "Nobody has asked anything yet." if chosen.is_empty else "No question is like that."
-    columns = ("Question", "Collection", "Outcome", "Rating", "Answer", "Time#", "Fallback")
+    columns = ("Question", "Collection", "Outcome", "Rating", "Answer", "Time#")
     show(table("Questions", columns, [_draw(one) for one in found.queries], empty=empty))
     following = chosen.url(cursor=found.next_cursor) if found.next_cursor else None
     show(pager(following, chosen.url() if cursor else None))
@@ -72,13 +72,13 @@ def _draw(one: QueryLogOut) -> tuple[object, ...]:
             link(one.question, url("questions", one.id)), moment(one.created_at)
         ),
         one.collection,
-        draw_outcome(one.found),
+        draw_outcome(one.found)
+        + Markup('<div class="faint fallback">{}</div>').format(
+            (one.fallback_reason or "").partition(":")[0].replace("_", " ")
+        ),
         _draw_rating(one),
         Markup('<div class="asked">{}</div>').format(_cut(one.answer)),
         milliseconds(one.milliseconds),
-        Markup('<div class="fallback">{}</div>').format(
-            (one.fallback_reason or "").partition(":")[0].replace("_", " ")
-        ),
     )
 
 

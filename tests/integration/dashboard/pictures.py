@@ -57,7 +57,7 @@ def _take_all(
             page.locator(".passage.cited").first.wait_for(timeout=ANSWER_MS)
         if name == "compared":
             page.locator(".answer").nth(1).wait_for(timeout=ANSWER_MS)
-            page.wait_for_function("!document.body.innerText.match(/Waiting …|reading …|Asking …/)", timeout=ANSWER_MS)
+            page.get_by_role("button", name="Compare").wait_for(timeout=ANSWER_MS)  # both are told
         yield _take(page, folder, f"{name}-{way}.png")
     context.close()
 

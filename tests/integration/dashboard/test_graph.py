@@ -147,6 +147,7 @@ def test_a_path_is_told_with_its_proofs_and_shown(page: Page, server: Server) ->
 
 
 def test_names_are_merged_after_a_preview_and_that_is_undone(page: Page, server: Server) -> None:
+    old = phrase_id(server, "Vashtell Yard")
     panel = open_name(page, server, "Karravik Maritime Museum")
     panel.get_by_role("button", name="Merge Karravik Maritime Museum with other names").click()
     dialog = page.get_by_role("dialog")
@@ -167,6 +168,13 @@ def test_names_are_merged_after_a_preview_and_that_is_undone(page: Page, server:
     expect(row).to_contain_text("the museum is in the yard")
     expect(row).to_contain_text("this machine")
     assert server.client.get("/v1/collections/default").json()["phrases"] == before["phrases"] - 1
+    go(page, server, f"{GRAPH}?phrase={old}&chosen={old}")  # an address from before
+    expect(page.locator("body")).to_contain_text("A name that was asked for was merged into Karravik Maritime Museum")
+    expect(page.locator(".panel").get_by_role("heading", name="Karravik Maritime Museum", exact=True)).to_be_visible()
+    expect(page).not_to_have_url(re.compile(rf"={old}\b"))
+    page.get_by_label("Find a name").fill("Vashtell Yard")
+    found = page.get_by_role("list", name="Names found").get_by_role("listitem")
+    expect(found.first).to_contain_text("what this name was merged into")
     row.get_by_role("button", name=re.compile("Undo")).click()
     page.get_by_role("button", name="Undo it").click()
     expect(row).to_contain_text("undone")

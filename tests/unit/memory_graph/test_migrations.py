@@ -51,7 +51,7 @@ def test_the_last_file_is_the_newest_revision(database: Database) -> None:
 def test_the_comparison_would_see_a_difference(database: Database) -> None:
     with database.write() as connection:
         connection.execute(text("ALTER TABLE workers ADD COLUMN extra TEXT"))
-        connection.execute(text("DROP INDEX ix_mentions_phrase_id_passage_id"))
+        connection.execute(text("DROP INDEX ix_mentions_phrase_id_passage_id_count"))
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"include_object": _ours})
         differences = {difference[0] for difference in compare_metadata(context, metadata)}

@@ -273,7 +273,7 @@ def test_stats_tell_size_degrees_and_growth(memory: Client) -> None:
 
 def test_an_empty_collection_can_be_looked_at(service: tuple[TestClient, Services]) -> None:
     empty = Client(service[0], service[1].database, "default")
-    assert empty.get("phrases") == {"phrases": [], "next_cursor": None}
+    assert empty.get("phrases") == {"phrases": [], "next_cursor": None, "became": None}
     assert empty.get("facts") == {"facts": [], "next_cursor": None}
     assert empty.get("stats")["degrees"] == []
     assert empty.get("communities")["communities"] == []
@@ -430,3 +430,39 @@ def test_feedback_goes_with_what_it_rests_on(memory: Client) -> None:
     refused = memory.client.post(f"{path}/feedback", json=said)
     assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
     assert memory.client.post(f"{path}/feedback", json={"rating": 1}).status_code == 200
+
+
+def test_inspection_follows_a_merge_by_the_old_id_and_by_the_old_name(memory: Client) -> None:
+    old, other = memory.phrase("Maren Quill"), memory.phrase("Ivo Brandt")
+    made = memory.correct(kind="merge", names=["Maren Quill"], into="Ivo Brandt")
+    again = memory.correct(kind="merge", names=["Ivo Brandt"], into="Captain Brandt")
+    found = memory.get(f"phrases/{old['id']}")
+    assert (found["key"], found["merged_from"]) == ("captain brandt", old["id"])
+    assert memory.get(f"phrases/{found['id']}")["merged_from"] is None
+    shown = memory.get("neighbourhood", phrase=old["id"], member=other["id"])
+    assert [one["id"] for one in shown["names"] if not one["distance"]] == [found["id"]]
+    into = {"into": found["id"], "name": found["name"]}
+    assert shown["merged"] == [{"id": one, **into} for one in sorted((old["id"], other["id"]))]
+    assert memory.get("graph", phrase=old["id"])["graph"]["center"] == found["name"]
+    assert memory.get("graph", center="Maren Quill")["graph"]["center"] == found["name"]
+    assert memory.get("path", **{"from": "Maren Quill", "to": "Ostrow"})["paths"]
+    listed = memory.get("phrases", q="maren quill")
+    assert (listed["phrases"], listed["became"]["id"]) == ([], found["id"])
+    assert memory.get("phrases", q="nobody")["became"] is None
+    for one in (again, made):
+        url = f"/v1/collections/{memory.name}/corrections/{one['id']}"
+        assert memory.client.delete(url).status_code == 200
+    memory.get(f"phrases/{old['id']}", status=404)  # what an undone merge gives back has another id
+    assert memory.phrase("Maren Quill")["key"] == "maren quill"
+
+
+def test_communities_are_looked_for_anew_when_the_memory_changes(memory: Client) -> None:
+    old = memory.phrase("Maren Quill")["id"]
+    before = memory.get("communities")
+    assert memory.get("communities") == before
+    memory.correct(kind="merge", names=["Maren Quill"], into="Ivo Brandt")
+    after = memory.get("communities")
+    assert old in [one for group in before["communities"] for one in group["phrase_ids"]]
+    assert old not in [one for group in after["communities"] for one in group["phrase_ids"]]
+    assert after["considered"] == before["considered"] - 1
+    memory.get("communities", status=422, limit=0)

@@ -16,8 +16,8 @@ from service.dashboard.graph_export import as_csv, as_graphml, as_json
 from service.dashboard.graph_layout import place
 from service.dashboard.graph_picture import MANY, legend, options
 from service.dashboard.graph_state import Shown, read_shown
-from service.dashboard.graph_tables import ROWS, mark, names_shown, ties_shown
-from service.inspection_schemas import NameGraphOut, NameNodeOut, TieOut
+from service.dashboard.graph_tables import ROWS, found_phrases, mark, merges_followed, names_shown, ties_shown
+from service.inspection_schemas import MergedOut, NameGraphOut, NameNodeOut, PhraseOut, TieOut
 
 MISCHIEF = "=<b>Orla</b>"
 
@@ -157,3 +157,11 @@ def test_files_hold_what_is_shown() -> None:
     assert len(rows) == 13
     assert rows[0]["from"] == f"'{MISCHIEF}"  # no formula of a spreadsheet
     assert (rows[-1]["kind"], rows[-1]["predicate"], rows[-1]["from_id"]) == ("fact", "met <i>", "1")
+
+
+def test_the_page_says_what_a_merged_name_became() -> None:
+    followed = merges_followed([MergedOut(id=one, into=3, name=MISCHIEF) for one in (1, 2)])
+    assert followed.count("was merged into =&lt;b&gt;Orla&lt;/b&gt;") == 1
+    found = [PhraseOut(id=3, name=MISCHIEF, key="b orla b", degree=2)]
+    assert "what this name was merged into, 2 passages" in found_phrases("default", found, "maren", beside=False)
+    assert "merged" not in found_phrases("default", found, "b or", beside=False)
