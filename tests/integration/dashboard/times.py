@@ -1,8 +1,8 @@
 """``make dashboard-times``: how long a page takes until it can be used, and what one does on it, on a large memory.
 
-``python -m tests.integration.dashboard.times [PASSAGES]``. The memory is made up, with documents, names and facts. Told
-is the median of some goes, in a browser that has seen the dashboard before; a page can be used when its socket is there
-and its content stands.
+``python -m tests.integration.dashboard.times [PASSAGES [PART OF A NAME]]``. The memory is made up, with documents,
+names and facts. Told is the median of some goes, in a browser that has seen the dashboard before; a page can be used
+when its socket is there and its content stands.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ HAS_NAMES = """() => {
 }"""
 
 
-def main(passages: int) -> None:
-    """Measure, and print a line a page and a line an action."""
+def main(passages: int, only: str = "") -> None:
+    """Measure, and print a line a page and a line an action; ``only`` those whose names hold that."""
     with tempfile.TemporaryDirectory(prefix="sharpwave-") as scratch:
         folder = Path(scratch)
         (folder / "logs").mkdir()
@@ -46,13 +46,13 @@ def main(passages: int) -> None:
         installation = Installation(folder / "data", folder / "logs")
         server = Server(installation)
         try:
-            _measure(server, subject.collection)
+            _measure(server, subject.collection, only)
         finally:
             server.client.close()
             installation.end()
 
 
-def _measure(server: Server, collection: str) -> None:
+def _measure(server: Server, collection: str, only: str) -> None:
     inside = f"/admin/c/{collection}"
     pages = {
         "overview": "/admin/",
@@ -74,9 +74,12 @@ def _measure(server: Server, collection: str) -> None:
         page = browser.new_page()
         go(page, server, "/admin/")  # scripts and styles are kept from now on
         for name, path in pages.items():
+            if only not in name:
+                continue
             _tell(name, lambda path=path: _open(page, server, path))  # type: ignore[misc]
         for name, (prepare, action) in _actions(page, server, inside).items():
-            _tell(name, action, prepare)
+            if only in name:
+                _tell(name, action, prepare)
         browser.close()
 
 
@@ -194,8 +197,8 @@ def _actions(page: Page, server: Server, inside: str) -> Mapping[str, tuple[Act,
         page.get_by_role("button", name="New key").click()
         expect(page.get_by_role("dialog")).to_be_visible()
 
-    def nothing() -> None:
-        pass
+    def read() -> None:  # all that the go before began to read
+        expect(page.get_by_role("status").filter(has_text="Reading the others")).to_have_count(0, timeout=60_000)
 
     return {
         "documents: sort": (documents, sort),
@@ -217,7 +220,7 @@ def _actions(page: Page, server: Server, inside: str) -> Mapping[str, tuple[Act,
         "memory graph: evidence of a fact": (at_hub, evidence),
         "memory graph: path": (at_path, path),
         "memory graph: preview of a merge": (at_merge, merge),
-        "memory graph: 100 names of 2,000": (nothing, many),
+        "memory graph: 100 names of 2,000": (read, many),
         "questions: filter": (lambda: _open(page, server, "/admin/questions"), unanswered),
         "jobs: filter": (lambda: _open(page, server, "/admin/jobs"), failed_jobs),
         "keys: open the form": (lambda: _open(page, server, "/admin/keys"), make_key),
@@ -264,4 +267,4 @@ def _tell(name: str, act: Act, prepare: Act = lambda: None) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else PASSAGES)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else PASSAGES, *sys.argv[2:3])
