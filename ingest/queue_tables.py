@@ -6,7 +6,8 @@ from memory_graph.database import Database
 
 
 def prepare_queue(database: Database) -> None:
-    """Create or upgrade DBOS's own tables. Errors: ``StoreUnavailable``."""
+    """Create or upgrade DBOS's own tables. Errors: ``StoreUnavailable``, ``StoreBusy``."""
     from dbos import DBOS  # late: half a second, and only a new database needs it
 
-    DBOS.migrate(database.url.render_as_string(hide_password=False))
+    with database.named_errors():
+        DBOS.migrate(database.url.render_as_string(hide_password=False))

@@ -70,20 +70,20 @@ class Database:
         """Open a read transaction: everything in it sees the same state."""
         # PostgreSQL's default shows each statement a newer state; SQLite's snapshot lasts as long as the transaction.
         engine = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
-        with self._named_errors(), engine.connect() as connection, connection.begin():
+        with self.named_errors(), engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a write transaction; commits at the end, rolls back on any error."""
-        with self._named_errors(), self.engine.execution_options(**{_WRITE: True}).begin() as connection:
+        with self.named_errors(), self.engine.execution_options(**{_WRITE: True}).begin() as connection:
             yield connection
 
     @contextmanager
     def outside(self) -> Iterator[Connection]:
         """Open a connection outside of any transaction, for statements that cannot stand in one."""
         options: dict[str, Any] = {_OUTSIDE: True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
-        with self._named_errors(), self.engine.execution_options(**options).connect() as connection:
+        with self.named_errors(), self.engine.execution_options(**options).connect() as connection:
             yield connection
 
     def close(self) -> None:
@@ -91,7 +91,8 @@ class Database:
         self.engine.dispose()
 
     @contextmanager
-    def _named_errors(self) -> Iterator[None]:
+    def named_errors(self) -> Iterator[None]:
+        """Raise what goes wrong with the database, by whichever connection, as a ``StoreError``."""
         try:
             yield
         except DBAPIError as error:

@@ -21,13 +21,7 @@ def open_database(settings: Settings) -> Database:
     Errors: ``StoreVersionMismatch`` for another schema, ``StoreUnavailable`` where it cannot be opened or written.
     """
     database = Database(settings.resolved_database_url)
-    if database.path is not None:
-        try:
-            database.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreUnavailable(
-                f"cannot make the folder {database.path.parent}: {error.strerror}. Name another with SHARPWAVE_DATA_DIR"
-            ) from error
+    _make_folder(database)
     if schema_state(database) == "empty":
         make_schema(database)
     check_schema(database)
@@ -38,12 +32,25 @@ def make_schema(database: Database) -> None:
     """Create the tables, the queue's included, or bring them up to this program's.
 
     The queue's come first: who finds ours, in another process or after a kill, finds all. Errors:
-    ``StoreVersionMismatch`` for a schema that is newer than this program, of which nothing is changed.
+    ``StoreVersionMismatch`` for a schema that is newer than this program, of which nothing is changed;
+    ``StoreUnavailable`` where there is no place for it.
     """
+    _make_folder(database)
     if schema_state(database) == "newer":
         check_schema(database)
     prepare_queue(database)
     upgrade_schema(database)
+
+
+def _make_folder(database: Database) -> None:
+    if database.path is None:
+        return
+    try:
+        database.path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot make the folder {database.path.parent}: {error.strerror}. Name another with SHARPWAVE_DATA_DIR"
+        ) from error
 
 
 def ensure_default_collection(database: Database) -> None:

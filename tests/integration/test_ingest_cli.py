@@ -140,6 +140,7 @@ def test_search_in_process(learned: tuple[Installation, Ran], samples: Path) -> 
     assert "1. Lissenholt" in plain.out
 
 
+@pytest.mark.alone
 def test_ask_in_process(learned: tuple[Installation, Ran]) -> None:
     installation, _ = learned
     patient = {"SHARPWAVE_GENERATOR_TIMEOUT_S": "240"}  # for a machine that is busy with other things

@@ -85,7 +85,7 @@ def test_a_killed_api_comes_back(server: Server) -> None:
 def test_a_worker_killed_at_work_costs_nothing(server: Server) -> None:
     documents = [
         {"id": f"note-{n}", "text": f"Note {n}: on day {n} Anna Quell{n} counted {n * 7} gulls at Mast {n}."}
-        for n in range(900)
+        for n in range(600)
     ]
     job_id = server.client.post("/v1/collections/default/documents", json={"documents": documents}).json()["job_id"]
 
@@ -98,7 +98,7 @@ def test_a_worker_killed_at_work_costs_nothing(server: Server) -> None:
     assert job()["state"] == "running"
     wait_for(lambda: job()["state"] == "succeeded", within_s=120, what="the end of the job")
     progress = job()["progress"]
-    assert (progress["documents"], progress["known"], progress["failed"]) == (900, 0, 0)
+    assert (progress["documents"], progress["known"], progress["failed"]) == (600, 0, 0)
     count = "SELECT count(*) FROM documents WHERE key LIKE 'note-%'"
     assert server.installation.value(count) == 900
     assert server.child("worker") != before

@@ -307,6 +307,7 @@ def test_what_was_changed_since_the_page_was_opened_is_not_replaced(page: Page, 
     assert server.client.delete("/v1/collections/default/documents/a-ledger").status_code == 200
 
 
+@pytest.mark.alone
 def test_the_questions_whose_answers_quote_a_document_are_listed(page: Page, server: Server) -> None:
     question = "Who baked the first Drummoyle cake?"
     answer = server.client.post("/v1/collections/default/query", json={"question": question}, timeout=180).json()

@@ -83,6 +83,7 @@ def test_a_file_is_uploaded_shown_and_forgotten(page: Page, server: Server, tmp_
     assert server.client.get("/v1/collections/default/documents/note%20of%20mischief.txt").status_code == 404
 
 
+@pytest.mark.alone
 def test_a_question_is_answered_with_its_passages_and_says_why(page: Page, server: Server) -> None:
     go(page, server, "/admin/c/default/ask")
     page.get_by_label("Question").fill("Who carved the figurehead of the ship that Maren Tolloway commanded?")

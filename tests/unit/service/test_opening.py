@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect
 
+from ingest.queue_tables import prepare_queue
 from memory_graph.database import Database, schema_state
-from memory_graph.errors import StoreVersionMismatch
+from memory_graph.errors import StoreUnavailable, StoreVersionMismatch
 from service import opening
 from service.opening import make_schema, open_database
 from service.settings import Settings
@@ -50,6 +51,20 @@ def test_who_finds_the_schema_finds_the_queue(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(opening, "upgrade_schema", watched)
     open_database(Settings(data_dir=tmp_path)).close()
     assert found == [("empty", True)]
+
+
+def test_tables_of_the_queue_that_cannot_be_made_are_an_error_with_a_name(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match=r"cannot be used: unable to open database file"):
+        prepare_queue(Database(f"sqlite:///{tmp_path}"))  # a folder
+
+
+def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'new' / 'data' / 'sharpwave.db'}")
+    make_schema(database)
+    assert schema_state(database) == "current"
+    database.close()
+    with pytest.raises(StoreUnavailable, match="Name another with SHARPWAVE_DATA_DIR"):
+        make_schema(Database(f"sqlite:///{tmp_path / 'new' / 'data' / 'sharpwave.db' / 'sharpwave.db'}"))
 
 
 def test_of_a_newer_schema_nothing_is_changed(database: Database) -> None:
