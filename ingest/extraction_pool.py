@@ -30,12 +30,15 @@ class ExtractionPool:
     def __init__(self, build: Callable[[], Extractor]) -> None:
         self._build = build
         self._pool: ProcessPoolExecutor | None = None
+        self._ended = False
         # One thread submits ahead while another collects, and starts the child again when it died.
         self._lock = threading.Lock()
 
     def submit(self, texts: Sequence[str]) -> Future[Extracted]:
-        """Hand texts to the child and return at once."""
+        """Hand texts to the child and return at once; after the end they are not begun."""
         with self._lock:
+            if self._ended:
+                return _cancelled()
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(
                     max_workers=1,
@@ -75,6 +78,12 @@ class ExtractionPool:
                 results.append(None)
         return results, time.perf_counter() - start
 
+    def end(self) -> None:
+        """Close the pool for good."""
+        with self._lock:
+            self._ended = True
+        self.close()
+
     def close(self) -> None:
         """End the child, after the texts that it is at; others are not begun."""
         with self._lock:
@@ -110,8 +119,14 @@ class PooledExtraction:
         """Leave the pool as it is: other jobs use it."""
 
     def close(self) -> None:
-        """End the pool."""
-        self._pool.close()
+        """End the pool; whoever reads ahead may still submit."""
+        self._pool.end()
+
+
+def _cancelled() -> Future[Extracted]:
+    future: Future[Extracted] = Future()
+    future.cancel()
+    return future
 
 
 _DIED = NotExtracted(reason="extraction_crashed", error="the extractor's process died on a passage of it")

@@ -284,6 +284,9 @@ class CapitalsPool:
         return [None if self.deadly in text else one for text, one in zip(texts, found, strict=True)], seconds
 
     def close(self) -> None:
+        """Nothing to close."""
+
+    def end(self) -> None:
         """Nothing to end."""
 
 

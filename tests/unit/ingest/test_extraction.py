@@ -148,6 +148,16 @@ def test_texts_are_extracted_in_another_process(pool: ExtractionPool) -> None:
     assert _child(pool) != os.getpid()
 
 
+def test_after_the_end_nothing_is_begun_by_who_reads_ahead(extractor_folder: Path) -> None:
+    pool = ExtractionPool(partial(SpacyExtractor, extractor_folder))
+    pool.submit([NORWAY]).result(120)
+    child = _child(pool)
+    pool.end()
+    assert pool.submit([PRAGUE]).cancelled()
+    assert pool._pool is None
+    assert not Path(f"/proc/{child}").exists()
+
+
 def test_only_the_text_that_kills_the_child_is_lost_and_the_child_is_started_again(pool: ExtractionPool) -> None:
     pool.submit([NORWAY]).result(120)
     first = _child(pool)
