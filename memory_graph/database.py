@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,6 +118,21 @@ class Database:
         return self.path is not None and shutil.disk_usage(self.path.parent).free < _ALMOST_FULL_BYTES
 
 
+def _write_ahead(cursor: Any) -> None:
+    """Turn SQLite's log on; unlike others this statement does not wait for who opens the new database as well."""
+    import sqlite3
+
+    by = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > by:
+                raise
+            time.sleep(0.01)
+
+
 def _connection_errors() -> tuple[type[BaseException], ...]:
     import sqlite3
 
@@ -150,7 +166,7 @@ def _create_engine(url: URL) -> Engine:
     def _configure(dbapi_connection: Any, _record: Any) -> None:
         dbapi_connection.isolation_level = None  # transactions are begun by _begin below, not by the driver
         cursor = dbapi_connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(cursor)
         # FULL: a commit that was acknowledged survives a power cut, not only a kill.
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
+from typing import ClassVar
 
 import pytest
 from sqlalchemy import func, insert, select, text
 
+from memory_graph import database as database_module
 from memory_graph.database import Database, check_schema, schema_state, upgrade_schema
 from memory_graph.errors import InvalidInput, StoreBusy, StoreError, StoreFull, StoreUnavailable
 from memory_graph.store.collections import create_collection, get_collection
@@ -253,3 +255,25 @@ def test_a_damaged_database_is_named(tmp_path: Path) -> None:
     path.write_bytes(data)
     with closing(Database(f"sqlite:///{path}")) as database, pytest.raises(StoreUnavailable, match="cannot be used"):
         schema_state(database)
+
+
+def test_who_opens_a_new_database_beside_another_waits_for_the_log() -> None:
+    """Turning SQLite's log on fails at once where another does the same; a cursor that is told so stands for it."""
+
+    class Late:
+        told: ClassVar[list[str]] = []
+
+        def execute(self, statement: str) -> None:
+            self.told.append(statement)
+            if len(self.told) < 3:
+                raise sqlite3.OperationalError("database is locked")
+
+    database_module._write_ahead(Late())
+    assert Late.told == ["PRAGMA journal_mode=WAL"] * 3
+
+    class Broken:
+        def execute(self, statement: str) -> None:
+            raise sqlite3.OperationalError("disk I/O error")
+
+    with pytest.raises(sqlite3.OperationalError, match="disk"):
+        database_module._write_ahead(Broken())
