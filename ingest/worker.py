@@ -17,7 +17,8 @@ from contextlib import ExitStack, closing
 from typing import Any
 from uuid import uuid4
 
-from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, error
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
+from dbos import error as dbos_error
 
 from ingest import current
 from ingest.alive import live_workers
@@ -95,7 +96,7 @@ class Worker:
         DBOS.listen_queues([QUEUE])
         try:
             DBOS.launch()
-        except error.DBOSInitializationError as missing:
+        except dbos_error.DBOSInitializationError as missing:
             raise StoreVersionMismatch(
                 "the tables of the queue are missing or older: run `sharpwave db upgrade`"
             ) from missing

@@ -86,7 +86,9 @@ def _measure(server: Server, collection: str, only: str) -> None:
 def _actions(page: Page, server: Server, inside: str) -> Mapping[str, tuple[Act, Act]]:
     """Return what is done on pages, each with what is done before it and not counted."""
     graph, hub = f"{inside}/graph", _best_connected(server, inside)
-    documents = lambda: _open(page, server, f"{inside}/documents")  # noqa: E731
+
+    def documents() -> None:
+        _open(page, server, f"{inside}/documents")
 
     def at_hub() -> None:
         _open(page, server, f"{graph}?phrase={hub['id']}&chosen={hub['id']}")
