@@ -127,7 +127,10 @@ class Worker:
                 shares.leave_share(connection, self._current)
             job_store.remove_worker(connection, self.id)
         if idle and self._learner is not None:
-            self._learner.close()
+            # Not for longer either: a model may be in the middle of a reply.
+            closing = threading.Thread(target=self._learner.close, name="closing", daemon=True)
+            closing.start()
+            closing.join(patience_s)
 
     def _learn_share(self, share: Share) -> None:
         """The workflow: one step a batch, until the share finds nothing more to take or gives way."""

@@ -43,6 +43,22 @@ def test_without_the_tables_of_the_queue_it_says_what_makes_them(database: Datab
         DBOS.destroy(destroy_registry=True)
 
 
+def test_a_learner_that_does_not_close_is_not_waited_for(database: Database) -> None:
+    class Stuck:
+        begun, released = threading.Event(), threading.Event()
+
+        def close(self) -> None:
+            self.begun.set()
+            self.released.wait(60)
+
+    worker = Worker(database, never)
+    worker._learner = Stuck()  # type: ignore[assignment]
+    worker.stop(patience_s=0.05)
+    assert Stuck.begun.wait(60)
+    assert not Stuck.released.is_set()
+    Stuck.released.set()
+
+
 def test_a_heartbeat_that_waits_for_the_database_is_before_the_leaving_or_not_at_all(database: Database) -> None:
     worker = Worker(database, never)
     worker._beat()
